@@ -1,0 +1,163 @@
+"""The values that cross the wire seam: what is sent, what comes back.
+
+Nothing here does I/O. :class:`~shared_core.wire.http.HTTPWire` turns a
+:class:`WireRequest` into bytes on a socket, ``shared_core.local`` answers it in this
+process; the rest of the package cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pydantic_core
+
+
+class Headers(Mapping[str, str]):
+    """Response headers: case-insensitive, order kept, repeated names joined with ``", "``."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, str] | list[tuple[str, str]] | None = None) -> None:
+        pairs = items.items() if isinstance(items, Mapping) else (items or [])
+        self._items: dict[str, tuple[str, str]] = {}
+        for name, value in pairs:
+            key = name.lower()
+            known = self._items.get(key)
+            self._items[key] = (name, value if known is None else f"{known[1]}, {value}")
+
+    def __getitem__(self, name: str) -> str:
+        return self._items[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._items
+
+    def __repr__(self) -> str:
+        return f"Headers({dict(self)!r})"
+
+
+@dataclass(slots=True, kw_only=True)
+class WireRequest:
+    """One HTTP exchange, before authentication.
+
+    Attributes:
+        method: HTTP verb.
+        url: Absolute URL without credentials.
+        headers: Request headers of this call. Authorization is never among them: the
+            wire adds it.
+        json: Body to serialise as JSON; mutually exclusive with ``content``.
+        content: Raw body.
+        timeout: Seconds that the caller is ready to wait for the answer, or between two
+            meaningful events of a stream. ``None`` waits for ever.
+        stream: Whether the body is to be handed over while it arrives.
+        auth: Whether the token of the settings is attached. False for media URLs.
+        idempotent: Whether repeating the request cannot cost money or change state.
+        operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ... for errors and events.
+        model: Model id as asked for, for errors and events.
+        provider: Provider as asked for, for errors and events.
+    """
+
+    method: str = "POST"
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    json: Any = None
+    content: bytes | None = None
+    timeout: float | None = None
+    stream: bool = False
+    auth: bool = True
+    idempotent: bool = False
+    operation: str = ""
+    model: str | None = None
+    provider: str | None = None
+
+    def body(self) -> bytes | None:
+        """Return the body as it goes on the wire."""
+        if self.json is not None:
+            return pydantic_core.to_json(self.json)
+        return self.content
+
+
+@dataclass(slots=True, kw_only=True)
+class WireResponse:
+    """A whole answer. Any status; errors are decided above the wire.
+
+    Attributes:
+        status: HTTP status code.
+        headers: Response headers.
+        content: Body, decoded from its content-encoding and within the size limit.
+        url: URL that answered, without credentials or query secrets.
+        elapsed: Seconds from the start of the request to the last byte (monotonic).
+        truncated: Whether the body was cut at the error-body limit (errors only).
+    """
+
+    status: int
+    headers: Headers
+    content: bytes
+    url: str = ""
+    elapsed: float = 0.0
+    truncated: bool = False
+
+
+class WireStream(Protocol):
+    """An answer whose body is still arriving; iterate for decoded bytes."""
+
+    status: int
+    headers: Headers
+    url: str
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def keep_alive(self) -> None:
+        """Restart the timeout: something meaningful arrived."""
+
+    def drain(self) -> None:
+        """Read what little is left after the end of the data, so that the connection is reused."""
+
+    def close(self) -> None:
+        """Release the connection. Safe to call twice, from any thread, at any time."""
+
+
+class AsyncWireStream(Protocol):
+    """:class:`WireStream` for a running event loop."""
+
+    status: int
+    headers: Headers
+    url: str
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def keep_alive(self) -> None:
+        """Restart the timeout: something meaningful arrived."""
+
+    async def drain(self) -> None:
+        """Read what little is left after the end of the data, so that the connection is reused."""
+
+    async def aclose(self) -> None:
+        """Release the connection. Safe to call twice; never waits for the network."""
+
+
+class Wire(Protocol):
+    """Performs exchanges, blocking."""
+
+    def send(self, request: WireRequest) -> WireResponse: ...
+
+    def open(self, request: WireRequest) -> WireStream: ...
+
+    def close(self) -> None: ...
+
+
+class AsyncWire(Protocol):
+    """Performs exchanges in a running event loop."""
+
+    async def send(self, request: WireRequest) -> WireResponse: ...
+
+    async def open(self, request: WireRequest) -> AsyncWireStream: ...
+
+    async def aclose(self) -> None: ...
