@@ -1,7 +1,7 @@
 """Flows: policy written once, run by a blocking or an asynchronous driver.
 
-A flow is a generator that yields *effects* (:class:`Send`, :class:`Sleep`, :class:`All`)
-and returns its result. It does no I/O, so that retry, batching and polling are tested
+A flow is a generator that yields *effects* (:class:`Send`, :class:`Receive`,
+:class:`Sleep`, :class:`All`) and returns its result. It does no I/O, so that retry, batching and polling are tested
 without a server, a clock or an event loop. :func:`run` and :func:`arun` are the only
 code that exists twice.
 
@@ -30,6 +30,17 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Receive:
+    """Take the next piece of an opened stream; answers with bytes, or ``None`` at its end.
+
+    ``source`` is an iterator over the stream: a plain one under :func:`run`, an
+    asynchronous one under :func:`arun`.
+    """
+
+    source: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait; answers with ``None``."""
 
@@ -48,7 +59,8 @@ class All:
     limit: int = 1
 
 
-Flow: TypeAlias = Generator[Send | Sleep | All, Any, T]
+Effect: TypeAlias = Send | Receive | Sleep | All
+Flow: TypeAlias = Generator[Effect, Any, T]
 
 
 def run(flow: Flow[T], wire: Wire) -> T:
@@ -74,12 +86,14 @@ def run(flow: Flow[T], wire: Wire) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _perform(effect: Send | Sleep | All, wire: Wire) -> Any:
+def _perform(effect: Effect, wire: Wire) -> Any:
     if isinstance(effect, Send):
         request = effect.request
         return wire.open(request) if request.stream else wire.send(request)
     if isinstance(effect, Sleep):
         return time.sleep(effect.seconds)
+    if isinstance(effect, Receive):
+        return next(effect.source, None)
     return [run(flow, wire) for flow in effect.flows]
 
 
@@ -106,12 +120,14 @@ async def arun(flow: Flow[T], wire: AsyncWire) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def _aperform(effect: Send | Sleep | All, wire: AsyncWire) -> Any:
+async def _aperform(effect: Effect, wire: AsyncWire) -> Any:
     if isinstance(effect, Send):
         request = effect.request
         return await (wire.open(request) if request.stream else wire.send(request))
     if isinstance(effect, Sleep):
         return await asyncio.sleep(effect.seconds)
+    if isinstance(effect, Receive):
+        return await anext(effect.source, None)
     return await _gather(effect, wire)
 
 
