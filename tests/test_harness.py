@@ -93,7 +93,7 @@ def test_stop_ends_the_process() -> None:
 def test_guard_refuses_other_machines_and_remembers() -> None:
     script = (  # in a process of its own: here the suite's guard would be the first to refuse
         "import socket\n"
-        "from tests.helpers.guard import SocketGuard\n"
+        "from tests.helpers.guard import RefusedConnectionError, SocketGuard\n"
         "with SocketGuard().watch() as refused, socket.socket() as sock:\n"
         "    try: sock.connect(('192.0.2.1', 443))\n"
         "    except RefusedConnectionError: print(*refused)\n"
