@@ -1,0 +1,254 @@
+"""The engine room of a client: settings, defaults and the one path that every call takes.
+
+``exchange`` and ``open`` are flows: events, status to error, parsing, and the opt-in retry
+around all of it. Domain packages (chat, embeddings, hub) build a request, hand it over and
+get a result; they never see a socket.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shared_core.callbacks import (
+    Callback,
+    ErrorEvent,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
+    dispatch,
+)
+from shared_core.errors import APIError, from_response
+from shared_core.flow import Flow, Send
+from shared_core.wire.messages import AsyncWireStream, WireRequest, WireResponse, WireStream
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
+    from shared_core.resilience.retry import RetryBudget, RetryPolicy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a call uses when it does not say.
+
+    Attributes:
+        model: Chat model id, maybe with a suffix.
+        embedding_model: Embedding model id.
+        provider: Serving provider, e.g. ``"groq"``; exclusive with ``policy``.
+        policy: ``"fastest"``, ``"cheapest"`` or ``"preferred"``.
+    """
+
+    model: str | None = None
+    embedding_model: str | None = None
+    provider: str | None = None
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Identifies one call in events: the same id on its request, retries, response and error."""
+
+    call_id: str
+    operation: str
+    model: str | None
+    provider: str | None
+    url: str
+
+    @classmethod
+    def of(cls, request: WireRequest) -> CallContext:
+        """Return a fresh context for *request*."""
+        return cls(
+            uuid.uuid4().hex, request.operation, request.model, request.provider, request.url
+        )
+
+
+class Core:
+    """Settings, defaults, callbacks and policies of one client. Does no I/O itself."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        defaults: Defaults | None = None,
+        *,
+        callbacks: Sequence[Callback] = (),
+        retry: RetryPolicy | None = None,
+        budget: RetryBudget | None = None,
+    ) -> None:
+        self.settings = settings
+        self.defaults = defaults or Defaults()
+        self.callbacks = tuple(callbacks)
+        self.retry = retry if retry is not None and retry.max_retries > 0 else None
+        self._budget = budget
+
+    def exchange(
+        self,
+        request: WireRequest,
+        parse: Callable[[WireResponse], T],
+        *,
+        callbacks: Sequence[Callback] = (),
+    ) -> Flow[T]:
+        """Send *request* and return ``parse(response)``.
+
+        Args:
+            request: What to send.
+            parse: Turns a successful answer into the result; may raise our errors.
+            callbacks: Told of this call in addition to the client's own.
+
+        Raises:
+            APIError: The exchange failed, the status says so, or *parse* refused the body.
+        """
+
+        def begin(answer: WireResponse | WireStream | AsyncWireStream) -> Flow[T]:
+            assert isinstance(answer, WireResponse)
+            return parse(answer)
+            yield  # a generator that never suspends
+
+        return self.open(request, begin, callbacks=callbacks)
+
+    def open(
+        self,
+        request: WireRequest,
+        begin: Callable[[Any], Flow[T]],
+        *,
+        callbacks: Sequence[Callback] = (),
+        context: CallContext | None = None,
+    ) -> Flow[T]:
+        """Send *request* and return what the flow *begin(answer)* makes of the answer.
+
+        Whatever *begin* raises counts as a failure of the attempt: with retry on, reading a
+        stream up to its first event inside *begin* lets a broken start be retried.
+
+        Args:
+            request: What to send.
+            begin: Gets the ``WireResponse``, or the opened stream if one was asked for.
+            callbacks: Told of this call in addition to the client's own.
+            context: Names the call in events; made up when None.
+
+        Raises:
+            APIError: The exchange failed, the status says so, or *begin* failed.
+        """
+        listeners = (*self.callbacks, *callbacks)
+        if not listeners and self.retry is None:
+            return self._attempt(request, begin)
+        return self._observed(request, begin, listeners, context or CallContext.of(request))
+
+    def _attempt(self, request: WireRequest, begin: Callable[[Any], Flow[T]]) -> Flow[T]:
+        answer = yield Send(request)
+        if isinstance(answer, WireResponse) and answer.status >= 400:
+            raise error_of(answer, request)
+        return (yield from begin(answer))
+
+    def _observed(
+        self,
+        request: WireRequest,
+        begin: Callable[[Any], Flow[T]],
+        listeners: tuple[Callback, ...],
+        context: CallContext,
+    ) -> Flow[T]:
+        def attempt() -> Flow[T]:
+            dispatch(
+                listeners,
+                "on_request",
+                RequestEvent(
+                    call_id=context.call_id,
+                    operation=context.operation,
+                    model=context.model,
+                    provider=context.provider,
+                    url=context.url,
+                    stream=request.stream,
+                ),
+            )
+            started = time.monotonic()
+            return (yield from self._attempt(request, announcing(started)))
+
+        def announcing(started: float) -> Callable[[Any], Flow[T]]:
+            def announced(answer: Any) -> Flow[T]:
+                result = yield from begin(answer)
+                dispatch(
+                    listeners,
+                    "on_response",
+                    ResponseEvent(
+                        call_id=context.call_id,
+                        operation=context.operation,
+                        model=context.model,
+                        provider=answer.headers.get("x-inference-provider") or context.provider,
+                        url=context.url,
+                        status=answer.status,
+                        request_id=answer.headers.get("x-request-id"),
+                        elapsed=time.monotonic() - started,
+                        usage=getattr(result, "usage", None),
+                    ),
+                )
+                return result
+
+            return announced
+
+        try:
+            if self.retry is None:
+                return (yield from attempt())
+            return (yield from self._retrying(attempt, self.retry, listeners, context))
+        except APIError as error:
+            dispatch(
+                listeners,
+                "on_error",
+                ErrorEvent(
+                    call_id=context.call_id,
+                    operation=context.operation,
+                    model=context.model,
+                    provider=context.provider,
+                    url=context.url,
+                    error=error,
+                ),
+            )
+            raise
+
+    def _retrying(
+        self,
+        attempt: Callable[[], Flow[T]],
+        policy: RetryPolicy,
+        listeners: tuple[Callback, ...],
+        context: CallContext,
+    ) -> Flow[T]:
+        from shared_core.resilience.retry import RetryBudget, retrying
+
+        if self._budget is None:
+            self._budget = RetryBudget()
+
+        def notify(error: APIError, retry: int, wait: float) -> None:
+            dispatch(
+                listeners,
+                "on_retry",
+                RetryEvent(
+                    call_id=context.call_id,
+                    operation=context.operation,
+                    model=context.model,
+                    provider=context.provider,
+                    url=context.url,
+                    attempt=retry,
+                    delay=wait,
+                    error=error,
+                ),
+            )
+
+        return retrying(attempt, policy, self._budget, notify=notify)
+
+
+def error_of(response: WireResponse, request: WireRequest) -> APIError:
+    """Return the error that an answer with a failing status stands for."""
+    error = from_response(
+        status=response.status,
+        headers=response.headers,
+        content=response.content,
+        truncated=response.truncated,
+        operation=request.operation,
+        model=request.model,
+        provider=request.provider,
+        url=response.url or request.url,
+    )
+    error.elapsed = response.elapsed
+    return error
