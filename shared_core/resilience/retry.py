@@ -43,7 +43,7 @@ class RetryPolicy:
 
     def backoff(self, retry: int, uniform: Callable[[float, float], float]) -> float:
         """Return the wait before the *retry*-th retry (from 1): full jitter under a growing bound."""
-        bound = min(self.max_delay, self.initial_delay * self.multiplier ** (retry - 1))
+        bound = min(self.max_delay, self.initial_delay * self.multiplier ** min(retry - 1, 60))
         return uniform(0.0, bound)
 
     def delay(
