@@ -60,7 +60,7 @@ class _Client:
         proxy: str | None = None,
         tls: TLSSettings | None = None,
         limits: Limits | None = None,
-        http_client: Any = None,
+        http_client: httpx.Client | httpx.AsyncClient | None = None,
         callbacks: Sequence[Callback] = (),
         local: bool | str | LocalModels | None = None,
     ) -> None:
@@ -104,6 +104,8 @@ class _Client:
             from shared_core.resilience.retry import RetryPolicy
 
             retry = RetryPolicy(max_retries=max_retries)
+        if http_client is not None:
+            self._check_http_client(http_client)
         given = {
             "api_key": api_key,
             "base_url": base_url,
@@ -167,6 +169,19 @@ class _Client:
 
     def _connect(self) -> Any:
         raise AssertionError("each client makes its own wire")
+
+    def _check_http_client(self, http_client: object) -> None:
+        # By duck type: httpx itself may live in another module on another day.
+        from shared_core.errors import InvalidSettingError
+
+        wanted = "aclose" if isinstance(self, AsyncRouterClient) else "close"
+        if not hasattr(http_client, wanted):
+            kind = "httpx.AsyncClient" if wanted == "aclose" else "httpx.Client"
+            raise InvalidSettingError(
+                f"http_client of {type(self).__name__} must be an {kind}, "
+                f"not {type(http_client).__module__}.{type(http_client).__name__}",
+                setting="http_client",
+            )
 
     def __repr__(self) -> str:
         settings = self.settings

@@ -42,7 +42,7 @@ class RetryPolicy:
     max_server_wait: float = 60.0
 
     def backoff(self, retry: int, uniform: Callable[[float, float], float]) -> float:
-        """Return the wait before the *retry*-th retry (from 1): full jitter under a growing bound."""
+        """Return the wait before retry number *retry* (from 1): full jitter, growing bound."""
         bound = min(self.max_delay, self.initial_delay * self.multiplier ** min(retry - 1, 60))
         return uniform(0.0, bound)
 
