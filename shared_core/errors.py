@@ -1,0 +1,575 @@
+"""Every error that this package raises, one class per kind.
+
+The tree is small at the top, so that ``except RouterError`` is always enough::
+
+    RouterError
+      ConfigurationError         what you passed or set; nothing was sent
+      APIError                   something happened with one exchange
+        APIConnectionError       no (complete) answer
+        APIStatusError           an answer with an error status
+        APIResponseValidationError   a 2xx answer of the wrong shape
+        StreamError              a stream that failed after it began
+      RejectedError              a guard of ours refused; nothing was sent
+      StructuredOutputError, ToolArgumentsError   the model wrote something unusable
+
+``str(error)`` says what happened, and on the next line what to do. Errors can be pickled
+and copied with all their attributes, hold no network object, and never hold a token: server
+text is redacted, bounded and stripped of control characters. See ``docs/errors.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from shared_core.error_base import MAX_TEXT, APIError, ErrorContext, RouterError
+from shared_core.error_status import (
+    AnonymousRateLimitError,
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    ClientBlockedError,
+    ConflictError,
+    ContentFilterError,
+    ContextLengthError,
+    GatedModelError,
+    GatewayTimeoutError,
+    GenerationFailedError,
+    InternalServerError,
+    ModelLoadingError,
+    ModelNotFoundError,
+    ModelNotSupportedError,
+    NotChatModelError,
+    NotFoundError,
+    NotImplementedByServerError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    ProviderNotBillableError,
+    ProxyAuthenticationError,
+    RateLimitError,
+    RedirectRefusedError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    ServiceUnavailableError,
+    StatusContext,
+    UnprocessableEntityError,
+    UnsupportedFeatureError,
+    UnsupportedParameterError,
+)
+from shared_core.redaction import clean, redact, safe_headers, shorten
+
+if TYPE_CHECKING:
+    from shared_core.chat.types import ChatCompletion
+
+__all__ = [
+    "MAX_TEXT",
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AnonymousRateLimitError",
+    "AuthenticationError",
+    "BadRequestError",
+    "CircuitOpenError",
+    "ClientBlockedError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectFailedError",
+    "ConnectionLostError",
+    "ContentFilterError",
+    "ContextLengthError",
+    "DeadlineExceededError",
+    "ErrorContext",
+    "GatedModelError",
+    "GatewayTimeoutError",
+    "GenerationFailedError",
+    "InternalServerError",
+    "InvalidSettingError",
+    "MissingTokenError",
+    "ModelLoadingError",
+    "ModelNotFoundError",
+    "ModelNotSupportedError",
+    "ModelOutputError",
+    "NameResolutionError",
+    "NoEndpointAvailableError",
+    "NotChatModelError",
+    "NotFoundError",
+    "NotImplementedByServerError",
+    "PaymentRequiredError",
+    "PermissionDeniedError",
+    "ProviderNotBillableError",
+    "ProxyAuthenticationError",
+    "ProxyError",
+    "RateLimitError",
+    "RateLimiterRejectedError",
+    "RedirectRefusedError",
+    "RejectedError",
+    "RequestTimeoutError",
+    "RequestTooLargeError",
+    "ResponseTooLargeError",
+    "RouterError",
+    "ServiceUnavailableError",
+    "StatusContext",
+    "StreamError",
+    "StreamEventError",
+    "StreamInterruptedError",
+    "StructuredOutputError",
+    "TLSError",
+    "ToolArgumentsError",
+    "UnprocessableEntityError",
+    "UnsupportedFeatureError",
+    "UnsupportedParameterError",
+    "UnsupportedTaskError",
+    "clean",
+    "from_error_object",
+    "from_response",
+    "redact",
+    "stream_event_error",
+]
+
+
+class ConfigurationError(RouterError):
+    """A setting or an argument is wrong or missing; nothing was sent."""
+
+    guidance = "Correct the setting that is named above."
+
+
+class MissingTokenError(ConfigurationError):
+    """A token is needed and none was found.
+
+    Attributes:
+        looked_at: The places that were looked at, in order.
+    """
+
+    guidance = (
+        "Pass api_key=..., set HF_TOKEN, or run offline with local=True. Create a token with the "
+        'permission "Make calls to Inference Providers" at '
+        "https://huggingface.co/settings/tokens/new?"
+        "ownUserPermissions=inference.serverless.write&tokenType=fineGrained"
+    )
+
+    def __init__(
+        self, message: str = "", *, guidance: str | None = None, looked_at: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.looked_at = tuple(looked_at)
+
+
+class InvalidSettingError(ConfigurationError):
+    """A setting or a request parameter has a value that cannot work.
+
+    Attributes:
+        setting: Name of the argument or setting.
+        source: Where the value came from, e.g. ``"environment variable HF_BILL_TO"``.
+    """
+
+    guidance = "Correct the value of the argument or setting that is named above."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        guidance: str | None = None,
+        setting: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.setting = setting
+        self.source = source
+
+
+class UnsupportedTaskError(ConfigurationError):
+    """What was asked for cannot be done here, e.g. tools with the local reader."""
+
+    guidance = "Use a model, a provider or a wire that can do it; see the README's table."
+
+
+class APIConnectionError(APIError, ConnectionError):
+    """No complete answer arrived: name, connection, proxy, TLS or timeout."""
+
+    guidance = "Check the network, base_url and proxy; `hfrouter doctor` tests each of them."
+    retryable = True
+    failover = True
+
+
+class NameResolutionError(APIConnectionError):
+    """The host name does not resolve."""
+
+    guidance = "Check the spelling of base_url (HUGGINGFACE_BASE_URL) and the DNS of this machine."
+
+
+class ConnectFailedError(APIConnectionError):
+    """Nobody accepted the connection, or it took longer than ``connect_timeout``."""
+
+    guidance = "Check that the server runs and that base_url has the right host and port."
+
+
+class ProxyError(APIConnectionError):
+    """The proxy did not answer or refused."""
+
+    guidance = "Check proxy=, or the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+    retryable = False
+
+
+class TLSError(APIConnectionError):
+    """The secure connection could not be set up: certificate, name or protocol version."""
+
+    guidance = (
+        "Pass the certificate authority of that server with tls=TLSSettings(ca_file=...), and "
+        "check the host name and this machine's clock. TLS 1.2 or higher is required."
+    )
+    retryable = False
+
+
+class ConnectionLostError(APIConnectionError):
+    """The connection broke before the answer was complete.
+
+    Attributes:
+        maybe_processed: False only where the server provably never saw the request.
+    """
+
+    guidance = (
+        "Try again, or set max_retries. The server may have done (and billed) the work already."
+    )
+
+    def __init__(
+        self, message: str = "", *, maybe_processed: bool = True, **context: Unpack[ErrorContext]
+    ) -> None:
+        super().__init__(message, **context)
+        self.maybe_processed = maybe_processed
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """The answer, or the next event of a stream, did not come in time.
+
+    Attributes:
+        phase: ``"connect"``, ``"write"``, ``"read"``, ``"pool"`` or ``"stream"``.
+        timeout: The limit in seconds, when known.
+    """
+
+    guidance = "Raise timeout= (seconds), lower max_tokens, or stream the answer."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        phase: str = "read",
+        timeout: float | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.phase = phase
+        self.timeout = timeout
+
+
+class APIResponseValidationError(APIError):
+    """A 2xx answer that is not what the protocol says.
+
+    Attributes:
+        status_code: HTTP status.
+        content_type: Its content type.
+        body: Beginning of the body as text, redacted.
+        headers: Response headers, lower-case names, redacted.
+    """
+
+    guidance = (
+        "Check base_url (HUGGINGFACE_BASE_URL); a proxy or a login page may have answered instead "
+        "of the API."
+    )
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int = 200,
+        content_type: str | None = None,
+        body: str = "",
+        headers: Mapping[str, str] | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.status_code = status_code
+        self.content_type = content_type
+        self.body = clean(redact(shorten(body, 2000)))
+        self.headers = safe_headers(headers or {})
+
+
+class ResponseTooLargeError(APIResponseValidationError):
+    """A body, event or header over its limit; reading stopped there."""
+
+    guidance = "Raise the limit with limits=Limits(max_body_bytes=...) if you trust the server."
+
+
+class StreamError(APIError):
+    """A stream failed after it had begun.
+
+    Attributes:
+        partial: What arrived until then, or None.
+    """
+
+    guidance = "What arrived is in .partial; ask again for a whole answer."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        partial: ChatCompletion | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.partial = partial
+
+
+class StreamInterruptedError(StreamError):
+    """The stream ended, or went silent, before the answer was complete."""
+
+    retryable = True
+
+
+class StreamEventError(StreamError):
+    """The server reported an error inside the stream.
+
+    Attributes:
+        error: The same error as if it had been the whole answer: its class says the kind.
+        status_code: Status that the error stands for.
+        code: Machine code.
+        type: Kind in the server's words.
+        server_message: The server's own words.
+        body: The error object.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: APIStatusError,
+        partial: ChatCompletion | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, partial=partial, **context)
+        self.error = error
+        self.status_code = error.status_code
+        self.code = error.code
+        self.type = error.type
+        self.server_message = error.server_message
+        self.body = error.body
+
+
+class RejectedError(RouterError):
+    """A guard of this package refused; the refused attempt sent nothing."""
+
+    guidance = "Wait, or change the policy that refused."
+
+
+class CircuitOpenError(RejectedError):
+    """The circuit breaker of the endpoint is open."""
+
+    guidance = "Wait for the breaker's probe, or repair the endpoint."
+
+
+class RateLimiterRejectedError(RejectedError):
+    """The rate limiter has no permit in the time allowed."""
+
+    guidance = "Lower the rate of calls or raise the limiter's rate, burst or wait."
+
+
+class DeadlineExceededError(RejectedError, TimeoutError):
+    """The deadline of the call would pass before the next attempt could start.
+
+    Attributes:
+        wait: Seconds that the next attempt would have had to wait, when known.
+    """
+
+    guidance = "Raise timeout=, or try again after the wait that is named above."
+
+    def __init__(
+        self, message: str = "", *, guidance: str | None = None, wait: float | None = None
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.wait = wait
+
+
+class NoEndpointAvailableError(RejectedError):
+    """Every endpoint of the pool failed or is out of service.
+
+    Attributes:
+        errors: The last error of each endpoint.
+    """
+
+    guidance = "See .errors for the reason of each endpoint."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        guidance: str | None = None,
+        errors: Sequence[BaseException] = (),
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.errors = tuple(errors)
+
+
+class ModelOutputError(RouterError):
+    """The model wrote something that cannot be used.
+
+    Attributes:
+        text: What it wrote, up to 20,000 characters.
+    """
+
+    guidance = "Ask again, raise max_tokens if the text is cut, or choose a stronger model."
+
+    def __init__(self, message: str = "", *, guidance: str | None = None, text: str = "") -> None:
+        super().__init__(message, guidance=guidance)
+        self.text = shorten(text, 20_000)
+
+
+class StructuredOutputError(ModelOutputError):
+    """The answer does not have the structure asked for.
+
+    Attributes:
+        errors: The validation errors, as pydantic lists them, or empty.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        guidance: str | None = None,
+        text: str = "",
+        errors: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(message, guidance=guidance, text=text)
+        self.errors = tuple(errors)
+
+
+class ToolArgumentsError(ModelOutputError):
+    """The arguments of a tool call are not a JSON object.
+
+    Attributes:
+        tool: Name of the tool.
+    """
+
+    guidance = "Send the error back to the model as the tool's result, or ask again."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        guidance: str | None = None,
+        text: str = "",
+        tool: str | None = None,
+    ) -> None:
+        super().__init__(message, guidance=guidance, text=text)
+        self.tool = tool
+
+
+def from_response(
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    truncated: bool = False,
+    operation: str = "",
+    model: str | None = None,
+    provider: str | None = None,
+    url: str = "",
+    secrets: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+) -> APIStatusError:
+    """Return the error that an answer with an error status stands for.
+
+    Args:
+        status: HTTP status.
+        headers: Response headers, any case.
+        content: Body, maybe cut.
+        truncated: Whether the body was cut.
+        operation: What was attempted, e.g. ``"chat"``.
+        model: Model as asked for.
+        provider: Provider as asked for.
+        url: Address that answered.
+        secrets: Exact values to hide wherever the server echoes them.
+        sources: Setting name -> where its value came from; named in the guidance.
+
+    Returns:
+        An instance of the class for the status, or for the machine code of the body.
+    """
+    from shared_core import error_parsing
+
+    reply = error_parsing.Reply(status, headers, content, truncated, tuple(secrets))
+    return error_parsing.build(
+        reply, operation=operation, model=model, provider=provider, url=url, sources=sources or {}
+    )
+
+
+def from_error_object(
+    obj: Any,
+    *,
+    headers: Mapping[str, str] | None = None,
+    operation: str = "",
+    model: str | None = None,
+    provider: str | None = None,
+    url: str = "",
+    secrets: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+) -> APIStatusError:
+    """Return the error that an error object inside a 200 stands for.
+
+    Args:
+        obj: The JSON value: ``{"error": ...}``, a bare error object or text.
+        headers: Headers of the 200.
+        operation: What was attempted.
+        model: Model as asked for.
+        provider: Provider as asked for.
+        url: Address that answered.
+        secrets: Exact values to hide.
+        sources: Setting name -> where its value came from.
+
+    Returns:
+        As :func:`from_response`; ``status_code`` is the status that the object names, or 500.
+    """
+    from shared_core import error_parsing
+
+    reply = error_parsing.Reply.of_object(obj, headers or {}, tuple(secrets))
+    return error_parsing.build(
+        reply, operation=operation, model=model, provider=provider, url=url, sources=sources or {}
+    )
+
+
+def stream_event_error(
+    obj: Any,
+    *,
+    partial: ChatCompletion | None = None,
+    headers: Mapping[str, str] | None = None,
+    operation: str = "",
+    model: str | None = None,
+    provider: str | None = None,
+    url: str = "",
+) -> StreamEventError:
+    """Return the error for an error object that arrived as an event of a stream.
+
+    Args:
+        obj: The JSON value of the event.
+        partial: What arrived before.
+        headers: Headers of the stream.
+        operation: What was attempted.
+        model: Model as asked for.
+        provider: Provider as asked for.
+        url: Address that answered.
+    """
+    error = from_error_object(
+        obj, headers=headers, operation=operation, model=model, provider=provider, url=url
+    )
+    return StreamEventError(
+        f"the stream reported an error: {error.message}",
+        error=error,
+        partial=partial,
+        guidance=error.guidance,
+        operation=operation,
+        model=model,
+        provider=provider,
+        url=url,
+        request_id=error.request_id,
+    )
