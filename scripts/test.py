@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Set up ``.venv`` with everything the tests need and run them; arguments go to pytest.
+
+python3 scripts/test.py [-k name] [tests/some/folder] [--refuse-skips] ...
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _environment import Environment, SetupError
+
+
+def main() -> int:
+    """Set up and run pytest in the repository."""
+    environment = Environment()
+    environment.prepare(groups=("test",))
+    # One thread per numeric library: more only spin against each other on a small machine.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return environment.run(environment.python, "-m", "pytest", *sys.argv[1:], **threads)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SetupError as problem:
+        sys.exit(f"error: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)
