@@ -1,1 +1,3 @@
-"""Placeholder; filled by its owner."""
+"""Embeddings: requests, answers, similarity and search in memory."""
+
+from __future__ import annotations

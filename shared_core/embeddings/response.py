@@ -1,0 +1,224 @@
+"""What an embedding answer says. Pure: :class:`WireResponse` in, a checked matrix out.
+
+Answers are judged by their shape, not by the dialect of the request: servers mix them.
+
+| JSON                                    | from                                            |
+|-----------------------------------------|-------------------------------------------------|
+| ``[f, ...]``                            | sentence-transformers pipeline, one text        |
+| ``[[f, ...], ...]``                     | TEI, sentence-transformers, one row per text    |
+| ``[[[f, ...], ...]]``, ``[[[[...]]]]``  | plain transformers: one vector per *token*      |
+| ``{"data": [{"index", "embedding"}]}``  | OpenAI form; floats, base64 or token vectors    |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pydantic_core
+
+from shared_core.embeddings import vectors
+from shared_core.embeddings.types import EmbeddingUsage
+from shared_core.errors import APIResponseValidationError, from_error_object
+from shared_core.wire.messages import WireRequest, WireResponse
+
+if TYPE_CHECKING:
+    from shared_core.embeddings.types import Matrix
+
+_REQUEST_IDS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
+"""Headers that carry the id of an exchange, best first (protocol reference, 1.5)."""
+
+_EVIDENCE = 200
+"""How many bytes of a refused body are quoted."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The answer to one request, checked.
+
+    Attributes:
+        matrix: float32, one row per text of the request, in order.
+        model: Model that the server names.
+        usage: Tokens counted, None when the answer does not say.
+        request_id: The server's id of the exchange.
+        provider: Provider that the server names.
+        headers: Response headers.
+    """
+
+    matrix: Matrix
+    model: str | None
+    usage: EmbeddingUsage | None
+    request_id: str | None
+    provider: str | None
+    headers: Mapping[str, str]
+
+
+def parse(
+    response: WireResponse, *, request: WireRequest, count: int, pooling: str | None = None
+) -> Batch:
+    """Return the vectors of an answer.
+
+    Args:
+        response: A successful answer.
+        request: What was asked, for errors.
+        count: How many texts were sent.
+        pooling: How token vectors become one vector; None refuses them.
+
+    Raises:
+        APIResponseValidationError: The body is not *count* finite vectors of one length.
+        APIStatusError: The body is an error object, in spite of its status.
+    """
+    found = vectors.read_fast(response.content, count)
+    if found is None:
+        try:
+            found = _read(response, request, count, pooling)
+        except vectors.NotVectorsError as exc:
+            raise _refuse(response, request, str(exc)) from None
+    matrix = found.matrix
+    if matrix.shape[1] == 0:
+        raise _refuse(response, request, "the vectors are empty")
+    row = vectors.first_infinite(matrix)
+    if row is not None:
+        raise _refuse(
+            response,
+            request,
+            f"the vector of text {row} of the request holds NaN or infinite numbers",
+            "The model overflowed on that text: try another text length, dtype or provider.",
+        )
+    return Batch(
+        matrix=matrix,
+        model=found.model if isinstance(found.model, str) and found.model else None,
+        usage=_usage(found.usage, response.headers),
+        request_id=next(
+            (response.headers[name] for name in _REQUEST_IDS if response.headers.get(name)), None
+        ),
+        provider=response.headers.get("x-inference-provider"),
+        headers=response.headers,
+    )
+
+
+def _read(
+    response: WireResponse, request: WireRequest, count: int, pooling: str | None
+) -> vectors.Numbers:
+    try:
+        data = pydantic_core.from_json(response.content)
+    except ValueError:
+        what = "is empty" if not response.content.strip() else "is not JSON"
+        raise _refuse(response, request, f"the body {what}") from None
+    model = usage = None
+    if isinstance(data, dict):
+        if data.get("error") is not None:
+            raise from_error_object(
+                data,
+                headers=response.headers,
+                operation=request.operation,
+                model=request.model,
+                provider=request.provider,
+                url=response.url or request.url,
+            )
+        model, usage = data.get("model"), data.get("usage")
+        entries = _openai_entries(data, count)
+    elif isinstance(data, list):
+        entries = _bare_entries(data, count)
+    else:
+        raise vectors.NotVectorsError("the body holds no vectors")
+    try:
+        rows = [_vector(entry, pooling) for entry in entries]
+    except _TokenLevelError:
+        raise _refuse(
+            response,
+            request,
+            "the answer holds one vector per token, not one per text",
+            "Pass pooling='mean' or pooling='cls', or choose a sentence-transformers model, which "
+            "pools itself.",
+        ) from None
+    return vectors.Numbers(vectors.stack(rows), model, usage)
+
+
+def _openai_entries(data: dict[str, Any], count: int) -> list[Any]:
+    items = data.get("data")
+    if not isinstance(items, list):
+        raise vectors.NotVectorsError("the body is an object without a list 'data'")
+    _check_count(len(items), count)
+    placed: dict[int, Any] = {}
+    for item in items:
+        index = item.get("index") if isinstance(item, dict) else None
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+            raise vectors.NotVectorsError(f"an embedding has no index from 0 to {count - 1}")
+        if index in placed:
+            raise vectors.NotVectorsError(f"two embeddings have the index {index}")
+        placed[index] = item.get("embedding")
+    return vectors.by_position(placed.items())
+
+
+def _bare_entries(data: list[Any], count: int) -> list[Any]:
+    levels = vectors.depth(data)
+    if count == 1 and (
+        (levels == 1 and not (data and isinstance(data[0], str))) or (levels == 2 and len(data) > 1)
+    ):
+        return [data]  # the vector itself, or the token vectors themselves
+    _check_count(len(data), count)
+    return data
+
+
+def _check_count(found: int, expected: int) -> None:
+    if found != expected:
+        noun = "text" if expected == 1 else "texts"
+        raise vectors.NotVectorsError(f"the answer holds {found} vectors for {expected} {noun}")
+
+
+class _TokenLevelError(Exception):
+    """Token vectors came and no pooling was asked for."""
+
+
+def _vector(entry: Any, pooling: str | None) -> Any:
+    if isinstance(entry, str):
+        return vectors.decode_base64(entry)
+    levels = vectors.depth(entry)
+    if levels == 1:
+        return entry
+    if levels == 3 and len(entry) == 1:
+        entry = entry[0]
+    elif levels != 2:
+        raise vectors.NotVectorsError("an entry of the answer is not a vector")
+    if pooling is None:
+        raise _TokenLevelError
+    return vectors.pool(entry, pooling)
+
+
+def _usage(found: Any, headers: Mapping[str, str]) -> EmbeddingUsage | None:
+    if isinstance(found, dict):
+        counts = [found.get(name) for name in ("prompt_tokens", "total_tokens")]
+        known = [n for n in counts if isinstance(n, int) and not isinstance(n, bool)]
+        if known:
+            prompt, total = (
+                n if isinstance(n, int) and not isinstance(n, bool) else known[0] for n in counts
+            )
+            return EmbeddingUsage(prompt, total)
+    counted = headers.get("x-compute-tokens", "")
+    if counted.isascii() and counted.isdigit() and len(counted) < 16:
+        return EmbeddingUsage(int(counted), int(counted))
+    return None
+
+
+def _refuse(
+    response: WireResponse, request: WireRequest, what: str, guidance: str | None = None
+) -> APIResponseValidationError:
+    evidence = response.content[:_EVIDENCE].decode("utf-8", "replace")
+    kind = response.headers.get("content-type")
+    return APIResponseValidationError(
+        f"Unusable embedding answer: {what} (status {response.status}, {kind or 'no type'}, "
+        f"begins {evidence[:60]!r})",
+        guidance=guidance,
+        status_code=response.status,
+        content_type=kind,
+        body=evidence,
+        headers=response.headers,
+        operation=request.operation,
+        model=request.model,
+        provider=request.provider,
+        url=response.url or request.url,
+        request_id=response.headers.get("x-request-id"),
+        elapsed=response.elapsed or None,
+    )
