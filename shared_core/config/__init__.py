@@ -1,1 +1,1 @@
-"""Placeholder; filled by its owner."""
+"""Typed settings, the token and where each value came from."""

@@ -1,0 +1,178 @@
+"""Events of calls, for metrics, tracing and progress.
+
+Subclass :class:`Callback` and override what you need. Events say which call, model and
+provider, how long and how many tokens; they never hold a prompt, a header value or a token.
+Callbacks are plain functions, also with the async client: keep them short.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared_core.log import logger
+
+if TYPE_CHECKING:
+    from shared_core.chat.types import ChatChunk, Usage
+    from shared_core.errors import RouterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events say.
+
+    Attributes:
+        call_id: The same for all events of one call.
+        operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ...
+        model: Model as asked for.
+        provider: Provider that served, where known, else as asked for.
+        url: Address without credentials.
+    """
+
+    call_id: str
+    operation: str
+    model: str | None = None
+    provider: str | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEvent(Event):
+    """An attempt is about to be sent.
+
+    Attributes:
+        stream: Whether the answer was asked for as a stream.
+    """
+
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseEvent(Event):
+    """A whole answer, or the beginning of a stream, is here.
+
+    Attributes:
+        status: HTTP status.
+        elapsed: Seconds from the start of the attempt.
+        request_id: The server's id of the exchange.
+        usage: Token counts, where the answer has them.
+    """
+
+    status: int = 200
+    elapsed: float = 0.0
+    request_id: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkEvent(Event):
+    """A chunk of a stream is about to be handed over.
+
+    Attributes:
+        chunk: The chunk.
+    """
+
+    chunk: ChatChunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCompleteEvent(Event):
+    """A stream came to its proper end.
+
+    Attributes:
+        elapsed: Seconds from the start of the attempt.
+        chunks: Number of chunks handed over.
+        finish_reason: Why the model stopped.
+        request_id: The server's id of the exchange.
+        usage: Token counts, where the stream had them.
+    """
+
+    elapsed: float = 0.0
+    chunks: int = 0
+    finish_reason: str | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorEvent(Event):
+    """The call failed for good; the error is raised after this.
+
+    Attributes:
+        error: The error.
+    """
+
+    error: RouterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryEvent(Event):
+    """An attempt failed and another one follows.
+
+    Attributes:
+        attempt: Number of the coming retry, from 1.
+        delay: Seconds until it starts.
+        error: Why it is needed.
+    """
+
+    attempt: int
+    delay: float
+    error: RouterError
+
+
+class Callback:
+    """Base of callbacks: every method does nothing. What one raises is logged, not passed on."""
+
+    def on_request(self, event: RequestEvent) -> None:
+        """An attempt is about to be sent."""
+
+    def on_response(self, event: ResponseEvent) -> None:
+        """A whole answer, or the beginning of a stream, is here."""
+
+    def on_chunk(self, event: ChunkEvent) -> None:
+        """A chunk of a stream is about to be handed over."""
+
+    def on_stream_complete(self, event: StreamCompleteEvent) -> None:
+        """A stream came to its proper end."""
+
+    def on_error(self, event: ErrorEvent) -> None:
+        """The call failed for good."""
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """An attempt failed and another one follows."""
+
+
+def dispatch(callbacks: Sequence[Callback], name: str, event: Event) -> None:
+    """Call method *name* of every callback with *event*; a failing one stops nobody.
+
+    Args:
+        callbacks: Whom to tell, in order.
+        name: ``"on_request"``, ``"on_response"`` ...
+        event: What to tell.
+    """
+    for callback in callbacks:
+        method = getattr(callback, name, None)
+        if method is None:
+            continue
+        try:
+            result = method(event)
+        except Exception as exc:  # noqa: BLE001 - a listener must not break the call
+            logger.warning(
+                "callback %s.%s raised %s: %s",
+                type(callback).__name__,
+                name,
+                type(exc).__name__,
+                exc,
+                exc_info=exc,
+            )
+            continue
+        if inspect.iscoroutine(result):
+            result.close()
+            logger.warning(
+                "callback %s.%s is a coroutine function and was not run: callbacks are plain "
+                "functions",
+                type(callback).__name__,
+                name,
+            )
