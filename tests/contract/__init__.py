@@ -1,0 +1,1 @@
+"""What holds for the packages as a whole, whatever their parts do."""
