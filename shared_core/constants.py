@@ -37,9 +37,7 @@ POLICIES: Final = ("fastest", "cheapest", "preferred")
 
 PROVIDERS: Final = (
     "baseten",
-    "black-forest-labs",
     "cerebras",
-    "clarifai",
     "cohere",
     "deepinfra",
     "fal-ai",
@@ -47,21 +45,17 @@ PROVIDERS: Final = (
     "fireworks-ai",
     "groq",
     "hf-inference",
-    "hyperbolic",
-    "nebius",
     "novita",
     "nscale",
-    "openai",
     "ovhcloud",
     "publicai",
     "replicate",
-    "sambanova",
     "scaleway",
     "together",
     "wavespeed",
     "zai-org",
 )
-"""Providers known when this was written; any other name is passed on."""
+"""Providers known in August 2026 (protocol.md 7); any other name is passed on as well."""
 
 
 class ChatModels:

@@ -1,4 +1,4 @@
-"""The one logger of the package, ``"hfrouter"``: silent by default, never a secret, never a prompt."""
+"""The one logger of the package, ``"hfrouter"``: silent by default, without secrets and prompts."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -29,6 +28,8 @@ def unknown_keyword(name: str, allowed: Iterable[str]) -> InvalidSettingError:
         name: What was passed.
         allowed: The names that exist.
     """
+    import difflib  # rarely needed; keeps the import of the package light
+
     names = sorted(allowed)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not near:
@@ -244,7 +245,7 @@ def check_url(
         )
 
     if not isinstance(value, str) or not value:
-        raise refuse(f"must be a URL, not {type(value).__name__ if value != '' else 'empty'}")
+        raise refuse("must be a URL" if value == "" else f"must be text, not {_kind(value)}")
     if any(char.isspace() or not char.isprintable() or char == "\\" for char in value):
         raise refuse("contains a blank, a backslash or a control character")
     try:
@@ -290,6 +291,10 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 def _from(source: str | None) -> str:
     return f" (from {source})" if source and source != "argument" else ""
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 def _short(value: Any) -> str:
