@@ -130,7 +130,7 @@ class Environment:
             _run([*pip, "install", "-q", "uv"])
         if self._uv_installed():
             uv = [str(self.python), "-m", "uv", "pip", "install", "--python", str(self.python)]
-            result = _run([*uv, *arguments], env=os.environ | _pip_settings_for_uv(pip))
+            result = _run([*uv, *arguments], env=os.environ | pip_settings_for_uv(str(self.python)))
             if not result.returncode:
                 return
             _say("uv could not do it; trying pip, which is slower")
@@ -159,10 +159,10 @@ def _digest(arguments: list[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _pip_settings_for_uv(pip: list[str]) -> dict[str, str]:
+def pip_settings_for_uv(python: str) -> dict[str, str]:
     """Translate what ``pip config list`` says, environment variables included."""
     settings: dict[str, str] = {}
-    for line in _run([*pip, "config", "list"]).stdout.splitlines():
+    for line in _run([python, "-m", "pip", "config", "list"]).stdout.splitlines():
         key, _, quoted = line.partition("=")
         name = UV_NAMES.get(key.rpartition(".")[2])
         if name is None or name in os.environ:
