@@ -99,7 +99,9 @@ class EmbeddingOptions:
         _check_carried(self)
 
 
-def options(base_url: str, *, provider: str | None, dialect: str | None, **given: Any) -> EmbeddingOptions:
+def options(
+    base_url: str, *, provider: str | None, dialect: str | None, **given: Any
+) -> EmbeddingOptions:
     """Return checked :class:`EmbeddingOptions` for a base URL.
 
     Args:

@@ -183,7 +183,7 @@ def _create(
 
 
 def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
-    from shared_core.config.validate import unknown_keyword
+    from shared_core.config.validate import check_timeout, unknown_keyword
 
     for name in params:
         if name not in EmbeddingParams.__annotations__:
@@ -195,7 +195,7 @@ def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
     dialect = params.pop("dialect", None)
     params["model"] = params.get("model") or defaults.embedding_model or defaults.model
     params["headers"] = _headers(params.pop("extra_headers", None), params.pop("bill_to", None))
-    params.setdefault("timeout", core.settings.timeout)
+    params["timeout"] = check_timeout(params.get("timeout", core.settings.timeout))
     for name in ("batch_size", "concurrency"):
         if params.get(name, ...) is None:
             del params[name]
@@ -203,11 +203,13 @@ def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
 
 
 def _headers(extra: Mapping[str, str] | None, bill_to: str | None) -> dict[str, str]:
-    from shared_core.config import validate
+    from shared_core.config.validate import check_header, check_header_value
 
-    headers = dict(validate.headers(extra or {}, "extra_headers"))
+    headers = dict(extra or {})
+    for name, value in headers.items():
+        check_header(name, value, setting="extra_headers")
     if bill_to is not None:
-        headers["X-HF-Bill-To"] = validate.header_value(bill_to, "bill_to")
+        headers["X-HF-Bill-To"] = check_header_value(bill_to, setting="bill_to")
     return headers
 
 
