@@ -114,6 +114,7 @@ __all__ = [
     "StreamError",
     "StreamEventError",
     "StreamInterruptedError",
+    "StreamTimeoutError",
     "StructuredOutputError",
     "TLSError",
     "ToolArgumentsError",
@@ -325,6 +326,12 @@ class StreamInterruptedError(StreamError):
     """The stream ended, or went silent, before the answer was complete."""
 
     retryable = True
+
+
+class StreamTimeoutError(StreamInterruptedError, APITimeoutError):
+    """The stream went silent: nothing meaningful came within ``timeout``."""
+
+    guidance = "Raise timeout= (seconds between two events). What arrived is in .partial."
 
 
 class StreamEventError(StreamError):
