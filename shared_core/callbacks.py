@@ -7,12 +7,9 @@ Callbacks are plain functions, also with the async client: keep them short.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from shared_core.log import logger
 
 if TYPE_CHECKING:
     from shared_core.chat.types import ChatChunk, Usage
@@ -159,20 +156,14 @@ def dispatch(callbacks: Sequence[Callback], name: str, event: Event) -> None:
         try:
             result = method(event)
         except Exception as exc:  # noqa: BLE001 - a listener must not break the call
-            logger.warning(
-                "callback %s.%s raised %s: %s",
-                type(callback).__name__,
-                name,
-                type(exc).__name__,
-                exc,
-                exc_info=exc,
-            )
+            _complain(callback, name, f"raised {type(exc).__name__}: {exc}", exc)
             continue
-        if inspect.iscoroutine(result):
+        if hasattr(result, "__await__") and hasattr(result, "close"):
             result.close()
-            logger.warning(
-                "callback %s.%s is a coroutine function and was not run: callbacks are plain "
-                "functions",
-                type(callback).__name__,
-                name,
-            )
+            _complain(callback, name, "is async and was not run: callbacks are plain functions")
+
+
+def _complain(callback: Callback, name: str, what: str, error: BaseException | None = None) -> None:
+    from shared_core.log import logger
+
+    logger.warning("callback %s.%s %s", type(callback).__name__, name, what, exc_info=error)

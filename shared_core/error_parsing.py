@@ -17,9 +17,9 @@ from html import unescape
 from http import HTTPStatus
 from typing import Any
 
+from shared_core.error_base import clean, host_of, redact, safe_headers, shorten
 from shared_core.error_classify import Facts, classify
 from shared_core.error_status import APIStatusError, ModelLoadingError
-from shared_core.redaction import clean, host_of, redact, safe_headers, shorten
 
 MAX_SERVER_MESSAGE = 2000
 """Characters of server text that an error keeps."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from shared_core.error_base import APIError, ErrorContext
-from shared_core.redaction import safe_url, shorten
+from shared_core.error_base import APIError, ErrorContext, safe_url, shorten
 
 
 class StatusContext(ErrorContext, total=False):

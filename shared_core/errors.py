@@ -22,7 +22,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from shared_core.error_base import MAX_TEXT, APIError, ErrorContext, RouterError
+from shared_core.error_base import (
+    MAX_TEXT,
+    APIError,
+    ErrorContext,
+    RouterError,
+    clean,
+    redact,
+    safe_headers,
+    shorten,
+)
 from shared_core.error_status import (
     AnonymousRateLimitError,
     APIStatusError,
@@ -56,7 +65,6 @@ from shared_core.error_status import (
     UnsupportedFeatureError,
     UnsupportedParameterError,
 )
-from shared_core.redaction import clean, redact, safe_headers, shorten
 
 if TYPE_CHECKING:
     from shared_core.chat.types import ChatCompletion

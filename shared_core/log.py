@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from shared_core.redaction import redact
+from shared_core.error_base import redact
 
 
 class RedactingFilter(logging.Filter):

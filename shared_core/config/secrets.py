@@ -226,11 +226,12 @@ class TokenSource:
     def missing(self) -> MissingTokenError:
         """Return the error for "a token is needed and there is none"."""
         if self._call is not None:
-            places: tuple[str, ...] = ("the callable given as api_key returned nothing",)
+            places: tuple[str, ...] = ("the callable given as api_key",)
         else:
             places = self._looked_at or ()
+        text = "; ".join(places).replace("; environment variable HUGG", ", HUGG")
         return MissingTokenError(
-            f"no Hugging Face token found; looked at: {'; '.join(places)}", looked_at=places
+            f"no Hugging Face token found; looked at: {text}", looked_at=places
         )
 
     def redact(self, text: str) -> str:
