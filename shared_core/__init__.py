@@ -31,6 +31,64 @@ if TYPE_CHECKING:
     from shared_core.chat.types import VideoPart as VideoPart
     from shared_core.client import AsyncRouterClient as AsyncRouterClient
     from shared_core.client import RouterClient as RouterClient
+    from shared_core.config.validate import unknown_keyword as unknown_keyword
+    from shared_core.errors import AnonymousRateLimitError as AnonymousRateLimitError
+    from shared_core.errors import APIConnectionError as APIConnectionError
+    from shared_core.errors import APIError as APIError
+    from shared_core.errors import APIResponseValidationError as APIResponseValidationError
+    from shared_core.errors import APIStatusError as APIStatusError
+    from shared_core.errors import APITimeoutError as APITimeoutError
+    from shared_core.errors import AuthenticationError as AuthenticationError
+    from shared_core.errors import BadRequestError as BadRequestError
+    from shared_core.errors import CircuitOpenError as CircuitOpenError
+    from shared_core.errors import ClientBlockedError as ClientBlockedError
+    from shared_core.errors import ConfigurationError as ConfigurationError
+    from shared_core.errors import ConflictError as ConflictError
+    from shared_core.errors import ConnectFailedError as ConnectFailedError
+    from shared_core.errors import ConnectionLostError as ConnectionLostError
+    from shared_core.errors import ContentFilterError as ContentFilterError
+    from shared_core.errors import ContextLengthError as ContextLengthError
+    from shared_core.errors import DeadlineExceededError as DeadlineExceededError
+    from shared_core.errors import GatedModelError as GatedModelError
+    from shared_core.errors import GatewayTimeoutError as GatewayTimeoutError
+    from shared_core.errors import GenerationFailedError as GenerationFailedError
+    from shared_core.errors import InternalServerError as InternalServerError
+    from shared_core.errors import InvalidSettingError as InvalidSettingError
+    from shared_core.errors import MissingTokenError as MissingTokenError
+    from shared_core.errors import ModelLoadingError as ModelLoadingError
+    from shared_core.errors import ModelNotFoundError as ModelNotFoundError
+    from shared_core.errors import ModelNotSupportedError as ModelNotSupportedError
+    from shared_core.errors import ModelOutputError as ModelOutputError
+    from shared_core.errors import NameResolutionError as NameResolutionError
+    from shared_core.errors import NoEndpointAvailableError as NoEndpointAvailableError
+    from shared_core.errors import NotChatModelError as NotChatModelError
+    from shared_core.errors import NotFoundError as NotFoundError
+    from shared_core.errors import NotImplementedByServerError as NotImplementedByServerError
+    from shared_core.errors import PaymentRequiredError as PaymentRequiredError
+    from shared_core.errors import PermissionDeniedError as PermissionDeniedError
+    from shared_core.errors import ProviderNotBillableError as ProviderNotBillableError
+    from shared_core.errors import ProxyAuthenticationError as ProxyAuthenticationError
+    from shared_core.errors import ProxyError as ProxyError
+    from shared_core.errors import RateLimiterRejectedError as RateLimiterRejectedError
+    from shared_core.errors import RateLimitError as RateLimitError
+    from shared_core.errors import RedirectRefusedError as RedirectRefusedError
+    from shared_core.errors import RejectedError as RejectedError
+    from shared_core.errors import RequestTimeoutError as RequestTimeoutError
+    from shared_core.errors import RequestTooLargeError as RequestTooLargeError
+    from shared_core.errors import ResponseTooLargeError as ResponseTooLargeError
+    from shared_core.errors import RouterError as RouterError
+    from shared_core.errors import ServiceUnavailableError as ServiceUnavailableError
+    from shared_core.errors import StreamError as StreamError
+    from shared_core.errors import StreamEventError as StreamEventError
+    from shared_core.errors import StreamInterruptedError as StreamInterruptedError
+    from shared_core.errors import StreamTimeoutError as StreamTimeoutError
+    from shared_core.errors import StructuredOutputError as StructuredOutputError
+    from shared_core.errors import TLSError as TLSError
+    from shared_core.errors import ToolArgumentsError as ToolArgumentsError
+    from shared_core.errors import UnprocessableEntityError as UnprocessableEntityError
+    from shared_core.errors import UnsupportedFeatureError as UnsupportedFeatureError
+    from shared_core.errors import UnsupportedParameterError as UnsupportedParameterError
+    from shared_core.errors import UnsupportedTaskError as UnsupportedTaskError
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
 
 __version__ = "0.1.0"
@@ -63,11 +121,71 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "VideoPart",
     ),
     "shared_core.client": ("AsyncRouterClient", "RouterClient"),
+    "shared_core.config.validate": ("unknown_keyword",),
+    "shared_core.errors": (
+        "APIConnectionError",
+        "APIError",
+        "APIResponseValidationError",
+        "APIStatusError",
+        "APITimeoutError",
+        "AnonymousRateLimitError",
+        "AuthenticationError",
+        "BadRequestError",
+        "CircuitOpenError",
+        "ClientBlockedError",
+        "ConfigurationError",
+        "ConflictError",
+        "ConnectFailedError",
+        "ConnectionLostError",
+        "ContentFilterError",
+        "ContextLengthError",
+        "DeadlineExceededError",
+        "GatedModelError",
+        "GatewayTimeoutError",
+        "GenerationFailedError",
+        "InternalServerError",
+        "InvalidSettingError",
+        "MissingTokenError",
+        "ModelLoadingError",
+        "ModelNotFoundError",
+        "ModelNotSupportedError",
+        "ModelOutputError",
+        "NameResolutionError",
+        "NoEndpointAvailableError",
+        "NotChatModelError",
+        "NotFoundError",
+        "NotImplementedByServerError",
+        "PaymentRequiredError",
+        "PermissionDeniedError",
+        "ProviderNotBillableError",
+        "ProxyAuthenticationError",
+        "ProxyError",
+        "RateLimitError",
+        "RateLimiterRejectedError",
+        "RedirectRefusedError",
+        "RejectedError",
+        "RequestTimeoutError",
+        "RequestTooLargeError",
+        "ResponseTooLargeError",
+        "RouterError",
+        "ServiceUnavailableError",
+        "StreamError",
+        "StreamEventError",
+        "StreamInterruptedError",
+        "StreamTimeoutError",
+        "StructuredOutputError",
+        "TLSError",
+        "ToolArgumentsError",
+        "UnprocessableEntityError",
+        "UnsupportedFeatureError",
+        "UnsupportedParameterError",
+        "UnsupportedTaskError",
+    ),
     "shared_core.resilience.retry": ("RetryPolicy",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605 - a plain list at run time
+__all__ = sorted([*_HOME_OF, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
