@@ -1,0 +1,170 @@
+"""What the LLM and the embedding share: connection settings, clients, copies and pickles."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from llama_index.core.schema import BaseComponent
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
+
+if TYPE_CHECKING:
+    from shared_core import AsyncRouterClient, RouterClient
+
+_logger = logging.getLogger(__name__)
+
+_SHARED_IN_COPIES = frozenset(
+    {
+        "api_key",
+        "http_client",
+        "http_async_client",
+        "local",
+        "callbacks",
+        "callback_manager",
+        "rate_limiter",
+        "embeddings_cache",
+        "output_parser",
+        "messages_to_prompt",
+        "completion_to_prompt",
+    }
+)
+_NEVER_PICKLED = frozenset({"api_key", "http_client", "http_async_client"})
+_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
+
+
+class Clients:
+    """The clients of one object, one per distinct set of settings. Copies start empty."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def get(self, kind: Callable[..., Any], options: dict[str, Any]) -> Any:
+        """Return the client of this kind with these options, made on first use."""
+        key = (kind, *(_hashable(value) for value in options.values()))
+        client = self._made.get(key)
+        if client is None:
+            client = self._made.setdefault(key, kind(**options))
+        return client
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Clients:
+        return Clients()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Clients, ()
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, Mapping):
+        return tuple(sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, Hashable):
+        return value
+    return id(value)
+
+
+class RouterComponent(BaseComponent):
+    """Settings of the connection. Secrets and live objects are in no dump, repr or pickle.
+
+    Attributes:
+        api_key: Token: a string, a ``SecretStr``, or a callable that returns one for each
+            request. None looks in ``HF_TOKEN``, the other documented variables and files.
+        base_url: Where requests go; None is the router.
+        provider: Serving provider, e.g. ``"groq"``; exclusive with a policy.
+        bill_to: Organisation that pays (``X-HF-Bill-To``).
+        timeout: Seconds to wait for an answer, or between two meaningful events of a
+            stream; None waits for ever.
+        max_retries: Further attempts after a retryable failure.
+        default_headers: Headers of every request.
+        extra_body: Body fields of every request, merged last.
+        http_client: An ``httpx.Client`` of your own for the sync methods.
+        http_async_client: An ``httpx.AsyncClient`` of your own for the async methods.
+        local: Answer in this process, without network and token: True, a model folder, or
+            ``LocalModels``.
+        callbacks: Told of requests, responses, chunks, retries and errors.
+    """
+
+    api_key: SecretStr | Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
+    base_url: str | None = Field(default=None, description="Where requests go.")
+    provider: str | None = Field(default=None, description="Serving provider.")
+    bill_to: str | None = Field(default=None, description="Organisation that pays.")
+    timeout: float | None = Field(default=300.0, description="Seconds; None waits for ever.")
+    max_retries: int = Field(default=0, ge=0, description="Attempts after the first.")
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    extra_body: dict[str, Any] | None = Field(default=None, description="Merged into the body.")
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    local: Any = Field(default=None, exclude=True, repr=False)
+    callbacks: Sequence[Any] = Field(default=(), exclude=True, repr=False)
+
+    _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    def __init__(self, **data: Any) -> None:
+        for name in data:
+            if name not in type(self).model_fields:
+                from shared_core import unknown_keyword
+
+                raise unknown_keyword(name, type(self).model_fields)
+        super().__init__(**data)
+
+    def _client(self) -> RouterClient:
+        from shared_core import RouterClient
+
+        client: RouterClient = self._clients.get(RouterClient, self._options(self.http_client))
+        return client
+
+    def _aclient(self) -> AsyncRouterClient:
+        from shared_core import AsyncRouterClient
+
+        client: AsyncRouterClient = self._clients.get(
+            AsyncRouterClient, self._options(self.http_async_client)
+        )
+        return client
+
+    def _options(self, http_client: Any) -> dict[str, Any]:
+        return {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "bill_to": self.bill_to,
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "default_headers": self.default_headers,
+            "user_agent": "llama-index-hfrouter",
+            "http_client": http_client,
+            "callbacks": tuple(self.callbacks),
+            "local": self.local,
+        }
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        values = {
+            name: value if name in _SHARED_IN_COPIES else copy.deepcopy(value, memo)
+            for name, value in self.__dict__.items()
+        }
+        twin = self.model_copy(update=values)
+        twin._clients = Clients()
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not BaseComponent's: that one deletes what it cannot pickle from the living object.
+        state: dict[Any, Any] = BaseModel.__getstate__(self)
+        fields = {n: v for n, v in self.__dict__.items() if n not in _NEVER_PICKLED}
+        headers = fields.get("default_headers") or {}
+        if any(_SECRET_HEADER.search(name) for name in headers):
+            kept = {n: v for n, v in headers.items() if not _SECRET_HEADER.search(n)}
+            fields["default_headers"] = kept
+        for name in [name for name, value in fields.items() if not _picklable(value)]:
+            _logger.warning("%s.%s cannot be pickled and is left out", type(self).__name__, name)
+            del fields[name]
+        return {**state, "__dict__": fields, "__pydantic_private__": None}
+
+
+def _picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - a value's own code may raise anything
+        return False
+    return True

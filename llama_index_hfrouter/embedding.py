@@ -1,0 +1,301 @@
+"""``HFRouterEmbedding``: a LlamaIndex embedding model on the Hugging Face router."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import uuid
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.callbacks.schema import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.embedding import (
+    EmbeddingEndEvent,
+    EmbeddingStartEvent,
+)
+from llama_index.core.utils import get_tqdm_iterable
+from llama_index_instrumentation import get_dispatcher
+from pydantic import Field, PrivateAttr
+
+from llama_index_hfrouter._base import RouterComponent
+
+dispatcher = get_dispatcher(__name__)
+
+DEFAULT_EMBED_BATCH_SIZE = 32
+"""Texts per request: the batch limit that TEI servers start with."""
+DEFAULT_MAX_CONCURRENCY = 8
+"""Requests of one object at once in one event loop; the framework itself sets no bound."""
+
+# None of these changes a vector: they stay out of ``to_dict``, which is the ingestion
+# cache's key.
+_WITHOUT_MEANING = ("bill_to", "timeout", "max_retries", "max_concurrency", "num_workers")
+
+
+class _Gates:
+    """One semaphore per event loop. Copies start empty."""
+
+    def __init__(self) -> None:
+        self._of: weakref.WeakKeyDictionary[Any, tuple[int, asyncio.Semaphore]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def of_running_loop(self, limit: int) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        found = self._of.get(loop)
+        if found is None or found[0] != limit:
+            found = self._of[loop] = (limit, asyncio.Semaphore(limit))
+        return found[1]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Gates:
+        return _Gates()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Gates, ()
+
+
+class HFRouterEmbedding(RouterComponent, BaseEmbedding):
+    """Embeddings by the Hugging Face router, TEI, or any OpenAI-compatible server.
+
+    Every list of texts that the framework hands over (``embed_batch_size`` at a time) is one
+    request. Texts are sent as they are; nothing is stripped, and line feeds stay.
+
+    ``to_dict()`` holds what determines the vectors and nothing else, because the ingestion
+    cache is keyed by it: a new token, timeout or payer does not embed everything again.
+
+    With an ``embeddings_cache`` and different treatment of queries and texts (instructions or
+    prompt names), queries are cached under keys of their own. The framework's keys name no
+    model: do not share one cache between models.
+
+    Example:
+        >>> from llama_index_hfrouter import HFRouterEmbedding
+        >>> embed_model = HFRouterEmbedding("BAAI/bge-small-en-v1.5")
+        >>> vector = embed_model.get_query_embedding("What is a router?")  # doctest: +SKIP
+
+    Attributes:
+        model_name: Hub id; ``model=`` is taken as well.
+        dialect: ``"hf-inference"``, ``"tei"`` or ``"openai"``; by default ``base_url`` decides.
+        query_instruction: Put before each query, as it stands.
+        text_instruction: Put before each text, as it stands.
+        query_prompt_name: Prompt of the model's configuration that the server puts before
+            queries; exclusive with ``query_instruction``.
+        text_prompt_name: The same for texts.
+        normalize: Have the server scale the vectors to length 1.
+        truncate: Have the server cut texts that are too long.
+        truncation_direction: ``"right"`` or ``"left"``.
+        dimensions: Length of the vectors, where the model can shorten them.
+        encoding_format: ``"float"`` or ``"base64"``.
+        pooling: ``"mean"`` or ``"cls"``: makes one vector of token vectors, which are refused
+            without it.
+        embed_batch_size: Texts per request, default 32.
+        num_workers: Requests at once of the sync methods, in threads, and the framework's
+            bound for the async ones. None: one after another, or ``max_concurrency``.
+        max_concurrency: Requests at once of the async methods, per event loop, default 8.
+    """
+
+    embed_batch_size: int = Field(default=DEFAULT_EMBED_BATCH_SIZE, gt=0, le=2048)
+    dialect: Literal["hf-inference", "tei", "openai"] | None = Field(default=None)
+    query_instruction: str | None = Field(default=None)
+    text_instruction: str | None = Field(default=None)
+    query_prompt_name: str | None = Field(default=None)
+    text_prompt_name: str | None = Field(default=None)
+    normalize: bool | None = Field(default=None)
+    truncate: bool | None = Field(default=None)
+    truncation_direction: Literal["left", "right"] | None = Field(default=None)
+    dimensions: int | None = Field(default=None, ge=1)
+    encoding_format: Literal["float", "base64"] | None = Field(default=None)
+    pooling: Literal["mean", "cls"] | None = Field(default=None)
+    max_concurrency: int = Field(default=DEFAULT_MAX_CONCURRENCY, ge=1)
+    embeddings_cache: Any = Field(default=None, exclude=True, repr=False)
+
+    _gates: _Gates = PrivateAttr(default_factory=_Gates)
+
+    def __init__(self, model_name: str | None = None, **data: Any) -> None:
+        """Check and keep the settings; nothing is opened and no token is looked for.
+
+        Args:
+            model_name: Hub id. Also taken as ``model``.
+            **data: Any other attribute of this class or of the framework's ``BaseEmbedding``.
+
+        Raises:
+            InvalidSettingError: A keyword is unknown, or the model is missing.
+            ValidationError: A value has the wrong type or range.
+        """
+        model = data.pop("model", None)
+        name = model if model_name is None else model_name
+        if not name:
+            from shared_core import InvalidSettingError
+
+            raise InvalidSettingError("model_name is missing", setting="model_name")
+        super().__init__(model_name=name, **data)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name under which the class is serialised."""
+        return "HFRouterEmbedding"
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the settings that determine the vectors; the ingestion cache's key."""
+        data = super().to_dict(**kwargs)
+        return {name: value for name, value in data.items() if name not in _WITHOUT_MEANING}
+
+    # --- one request per call -----------------------------------------------------------
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return self._embed(query, **self._query_params())[0]
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return (await self._aembed(query, **self._query_params()))[0]
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._embed(text, **self._text_params())[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return (await self._aembed(text, **self._text_params()))[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return self._embed(texts, **self._text_params())
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await self._aembed(texts, **self._text_params())
+
+    def _embed(self, texts: str | list[str], **params: Any) -> list[Embedding]:
+        result = self._client().embeddings.create(texts, **self._params(texts, params))
+        vectors: list[Embedding] = result.vectors.tolist()
+        return vectors
+
+    async def _aembed(self, texts: str | list[str], **params: Any) -> list[Embedding]:
+        async with self._gates.of_running_loop(self.max_concurrency):
+            result = await self._aclient().embeddings.create(texts, **self._params(texts, params))
+        vectors: list[Embedding] = result.vectors.tolist()
+        return vectors
+
+    def _params(self, texts: str | Sequence[str], params: dict[str, Any]) -> dict[str, Any]:
+        params |= {
+            "model": self.model_name,
+            "dialect": self.dialect,
+            "provider": self.provider,
+            "normalize": self.normalize,
+            "truncate": self.truncate,
+            "truncation_direction": self.truncation_direction,
+            "dimensions": self.dimensions,
+            "encoding_format": self.encoding_format,
+            "pooling": self.pooling,
+            "extra_body": self.extra_body,
+            "batch_size": 1 if isinstance(texts, str) else max(len(texts), 1),
+        }
+        return {name: value for name, value in params.items() if value is not None}
+
+    def _query_params(self) -> dict[str, Any]:
+        return {"prompt": self.query_instruction, "prompt_name": self.query_prompt_name}
+
+    def _text_params(self) -> dict[str, Any]:
+        return {"prompt": self.text_instruction, "prompt_name": self.text_prompt_name}
+
+    # --- sync batches in threads --------------------------------------------------------
+
+    def get_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """Embed *texts* in batches, ``num_workers`` of them at once.
+
+        Events, callbacks, cache and limiter are those of the framework, once per batch.
+
+        Args:
+            texts: The texts.
+            show_progress: Show a progress bar.
+            **kwargs: Ignored, as by the framework.
+
+        Raises:
+            APIError: A request failed; the first error ends the others.
+        """
+        size = self.embed_batch_size
+        batches = [texts[start : start + size] for start in range(0, len(texts), size)]
+        workers = min(self.num_workers or 1, len(batches))
+        if workers <= 1:
+            return super().get_text_embedding_batch(texts, show_progress, **kwargs)
+        started = [self._start() for _ in batches]
+        results: list[Embedding] = []
+        with ThreadPoolExecutor(workers, "hfrouter-embed") as pool:
+            jobs = [
+                pool.submit(contextvars.copy_context().run, self._one_batch, batch)
+                for batch in batches
+            ]
+            try:
+                numbered = zip(batches, started, jobs, strict=True)
+                for batch, event_id, job in get_tqdm_iterable(
+                    list(numbered), show_progress, "Generating embeddings"
+                ):
+                    vectors = job.result()
+                    self._end(event_id, batch, vectors)
+                    results += vectors
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return results
+
+    def _one_batch(self, batch: list[str]) -> list[Embedding]:
+        if self.rate_limiter is not None:
+            self.rate_limiter.acquire()
+        if self.embeddings_cache is None:
+            return self._get_text_embeddings(batch)
+        return self._get_text_embeddings_cached(batch)
+
+    def _start(self) -> str:
+        payload = self.to_payload()
+        dispatcher.event(EmbeddingStartEvent(model_dict=payload))
+        return self.callback_manager.on_event_start(
+            CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}
+        )
+
+    def _end(self, event_id: str, texts: list[str], vectors: list[Embedding]) -> None:
+        self.callback_manager.on_event_end(
+            CBEventType.EMBEDDING,
+            payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors},
+            event_id=event_id,
+        )
+        dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
+
+    # --- queries and the cache ----------------------------------------------------------
+
+    def get_query_embedding(self, query: str) -> Embedding:
+        """Embed a query. Cached apart from texts if the two are treated differently."""
+        if not self._keeps_queries_apart():
+            return super().get_query_embedding(query)
+        key, event_id = self._query_key(query), self._start()
+        found = self.embeddings_cache.get(key=key, collection="embeddings")
+        if found is not None:
+            vector: Embedding = next(iter(found.values()))
+        else:
+            if self.rate_limiter is not None:
+                self.rate_limiter.acquire()
+            vector = self._get_query_embedding(query)
+            entry = {str(uuid.uuid4()): vector}
+            self.embeddings_cache.put(key=key, val=entry, collection="embeddings")
+        self._end(event_id, [query], [vector])
+        return vector
+
+    async def aget_query_embedding(self, query: str) -> Embedding:
+        """Embed a query; see :meth:`get_query_embedding`."""
+        if not self._keeps_queries_apart():
+            return await super().aget_query_embedding(query)
+        key, event_id = self._query_key(query), self._start()
+        found = await self.embeddings_cache.aget(key=key, collection="embeddings")
+        if found is not None:
+            vector: Embedding = next(iter(found.values()))
+        else:
+            if self.rate_limiter is not None:
+                await self.rate_limiter.async_acquire()
+            vector = await self._aget_query_embedding(query)
+            entry = {str(uuid.uuid4()): vector}
+            await self.embeddings_cache.aput(key=key, val=entry, collection="embeddings")
+        self._end(event_id, [query], [vector])
+        return vector
+
+    def _keeps_queries_apart(self) -> bool:
+        return self.embeddings_cache is not None and self._query_params() != self._text_params()
+
+    def _query_key(self, query: str) -> str:
+        return f"query:{self.query_prompt_name or ''}:{self.query_instruction or ''}:{query}"
