@@ -201,7 +201,7 @@ def teach(model: Any, rows: list[tuple[list[int], int]], steps: int, padding: in
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def recalled(model: Any, rows: list[tuple[list[int], int]], end: int, padding: int) -> int:

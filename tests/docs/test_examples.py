@@ -1,10 +1,7 @@
-"""Every Python block of README and docs compiles; those marked ``<!-- run -->`` are run.
+"""Every Python block of README and docs compiles; those marked ``<!-- runnable: NAME -->`` run.
 
-The mark is a comment on a line of its own before the block:
-
-- ``<!-- run -->`` runs the block as it is, in an empty environment, without network;
-- ``<!-- run: server -->`` runs it with ``HUGGINGFACE_BASE_URL`` at the taught model and
-  ``MODEL`` replaced by its name.
+They run offline, as the README says they can: each class of ours gets ``local=True`` in the
+place of its other arguments.
 """
 
 from __future__ import annotations
@@ -20,8 +17,11 @@ import pytest
 from tests.helpers.servers import ROOT
 
 BLOCK = re.compile(
-    r"^(?:<!--\s*run(?P<how>:[^>]*?)?\s*-->\s*\n)?^```python[^\n]*\n(?P<code>.*?)^```",
+    r"^(?:<!--\s*runnable:\s*(?P<name>[\w-]+)\s*-->\s*\n)?^```python[^\n]*\n(?P<code>.*?)^```",
     re.MULTILINE | re.DOTALL,
+)
+OURS = re.compile(
+    r"\b((?:ChatHFRouter|HFRouterEmbeddings?|HFRouter|(?:Async)?RouterClient)\()[^()]*\)"
 )
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#|mailto:)(?P<target>[^)#\s]+)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -29,15 +29,15 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its code, and how it is run (None: it is not)."""
+    """One fenced block; it runs if it has a name."""
 
     page: Path
     line: int
     code: str
-    how: str | None
+    name: str | None
 
     def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
+        return f"{self.page.name}:{self.name or self.line}"
 
 
 def blocks() -> list[Block]:
@@ -45,10 +45,8 @@ def blocks() -> list[Block]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8") if page.exists() else ""
         for match in BLOCK.finditer(text):
-            marked = match.group(0).startswith("<!--")
-            how = (match.group("how") or "").strip(": ") if marked else None
             line = text.count("\n", 0, match.start("code")) + 1
-            found.append(Block(page, line, match.group("code"), how))
+            found.append(Block(page, line, match.group("code"), match.group("name")))
     return found
 
 
@@ -60,15 +58,9 @@ def test_block_compiles(block: Block) -> None:
     compile(block.code, str(block), "exec")
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.how is not None], ids=str)
-def test_block_runs(block: Block, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    environ: dict[str, str] = {}
-    code = block.code
-    if block.how == "server":
-        server = request.getfixturevalue("llama_chat_server")
-        environ = {"HUGGINGFACE_BASE_URL": f"{server.url}/v1", "HF_TOKEN": "hf_not_a_token"}
-        code = re.sub(r'"[\w.-]+/[\w.:-]+"', f'"{server.model}"', code)
-    done = run_code(code, tmp_path, environ)
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.name], ids=str)
+def test_block_runs(block: Block, tmp_path: Path) -> None:
+    done = run_code(OURS.sub(r"\1local=True)", block.code), tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert done.stdout.strip(), "an example shows something"
 
@@ -81,16 +73,16 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
 
 
 def test_readme_has_runnable_programs() -> None:
-    runnable = [b for b in BLOCKS if b.page.name == "README.md" and b.how is not None]
+    runnable = [b for b in BLOCKS if b.page.name == "README.md" and b.name]
     assert len(runnable) >= 3
 
 
-def run_code(code: str, folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_code(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run *code* in a fresh interpreter with *folder* as home and working directory."""
     program = folder / "example.py"
     program.write_text(code, encoding="utf-8")
-    (folder / "docs").symlink_to(ROOT / "examples" / "docs")
-    base = {
+    (folder / "examples").symlink_to(ROOT / "examples")
+    environ = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
@@ -101,7 +93,7 @@ def run_code(code: str, folder: Path, environ: dict[str, str]) -> subprocess.Com
     return subprocess.run(
         [sys.executable, str(program)],
         cwd=folder,
-        env=base | environ,
+        env=environ,
         capture_output=True,
         text=True,
         timeout=90,
