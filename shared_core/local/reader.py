@@ -37,8 +37,14 @@ _CANDIDATES = 48
 # Chosen on examples/questions.json and on questions that those documents do not answer.
 _LEAST_BY_WORDS = 0.34
 _LEAST_COMBINED = 0.40
-_CLOSE = 0.85
+_CLOSE = 0.7
 """Further sentences are quoted from this share of the best score on."""
+
+_PRONOUN = re.compile(r"(?:It|Its|He|His|She|Her|They|Their|This|These|That|Those)\b")
+_PRONOUN_SHARE = 0.4
+_SHARE = 0.1
+"""What a sentence gets of its predecessor's score in the same section: texts go on about
+their subject, and a sentence that begins with a pronoun certainly does."""
 
 _STOPWORDS = frozenset(
     re.findall(
@@ -87,10 +93,10 @@ def answer(prompt: Prompt, *, encoder: Encoder | None = None, max_sentences: int
     if encoder is not None:
         scores = _with_meaning(prompt.question, sentences, scores, encoder)
         least = _LEAST_COMBINED
-    best = max(scores)
-    if best < least:
+    if max(scores) < least:
         return NO_ANSWER
-    enough = max(least, _CLOSE * best)
+    scores = _with_predecessors(sentences, scores)
+    enough = max(least, _CLOSE * max(scores))
     ranked = sorted(range(len(scores)), key=lambda index: -scores[index])[:max_sentences]
     chosen = sorted(index for index in ranked if scores[index] >= enough)
     return " ".join(sentences[index].text for index in chosen)
@@ -142,6 +148,16 @@ def _by_words(question: str, sentences: Sequence[Sentence]) -> list[float]:
         )
         scores.append(sum(hits) / total + _bonus(question, sentence.text))
     return scores
+
+
+def _with_predecessors(sentences: Sequence[Sentence], scores: Sequence[float]) -> list[float]:
+    """Let "It is closed on Mondays" share in the score of the sentence that says what "it" is."""
+    shared = list(scores)
+    for index in range(1, len(scores)):
+        if sentences[index].heading == sentences[index - 1].heading:
+            share = _PRONOUN_SHARE if _PRONOUN.match(sentences[index].text) else _SHARE
+            shared[index] += share * scores[index - 1]
+    return shared
 
 
 def _bonus(question: str, text: str) -> float:
