@@ -1,1 +1,1 @@
-"""Placeholder; filled by its owner."""
+"""Models: what the router serves, the status of one model, search on the Hub, whoami."""

@@ -1,0 +1,298 @@
+"""Readers of model lists, Hub entries and whoami: lenient inside, strict about the whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urljoin
+
+import pydantic_core
+
+from shared_core.config.validate import origin_of
+from shared_core.constants import INFERENCE_PERMISSION
+from shared_core.errors import APIResponseValidationError, from_error_object
+from shared_core.hub.types import HubModel, Organization, ProviderInfo, RouterModel, WhoAmI
+from shared_core.wire.messages import WireRequest, WireResponse
+
+T = TypeVar("T")
+
+
+def reader(request: WireRequest, read: Callable[[Any, WireResponse], T]) -> Callable[..., T]:
+    """Return a parser of answers to *request* that ends in our own errors only.
+
+    Args:
+        request: For the errors.
+        read: Makes the result of the JSON value; raises ``ValueError`` with the reason.
+    """
+
+    def parse(response: WireResponse) -> T:
+        try:
+            value = pydantic_core.from_json(response.content)
+        except ValueError:
+            raise unexpected(request, response, "the answer is not JSON") from None
+        if isinstance(value, dict) and "error" in value and "id" not in value:
+            raise from_error_object(
+                value,
+                headers=response.headers,
+                operation=request.operation,
+                model=request.model,
+                url=response.url or request.url,
+            )
+        try:
+            return read(value, response)
+        except ValueError as exc:
+            raise unexpected(request, response, str(exc)) from None
+
+    return parse
+
+
+def unexpected(
+    request: WireRequest, response: WireResponse, reason: str
+) -> APIResponseValidationError:
+    """Return the error for an answer of the wrong shape, with the beginning of the body."""
+    kind = response.headers.get("content-type")
+    text = response.content[:2000].decode("utf-8", "replace")
+    glimpse = " ".join(text.split())[:120]
+    return APIResponseValidationError(
+        f"{request.operation}: {reason} (status {response.status}, content-type {kind}): {glimpse}",
+        status_code=response.status,
+        content_type=kind,
+        body=text,
+        headers=response.headers,
+        operation=request.operation,
+        model=request.model,
+        url=response.url or request.url,
+        request_id=response.headers.get("x-request-id"),
+    )
+
+
+def read_model_list(value: Any, response: WireResponse) -> list[RouterModel]:
+    """Return the models of ``GET /v1/models``.
+
+    Raises:
+        ValueError: There is no list of models.
+    """
+    data = value.get("data") if isinstance(value, dict) else value
+    if not isinstance(data, list):
+        raise ValueError("the model list has no list under 'data'")
+    return [router_model(item) for item in data if isinstance(item, dict) and _text(item.get("id"))]
+
+
+def read_router_model(value: Any, response: WireResponse) -> RouterModel:
+    """Return the model of ``GET /v1/models/{id}``.
+
+    Raises:
+        ValueError: It is not a model.
+    """
+    inner = value.get("data") if isinstance(value, dict) and "id" not in value else value
+    if not isinstance(inner, dict) or not _text(inner.get("id")):
+        raise ValueError("the model has no 'id'")
+    return router_model(inner)
+
+
+def router_model(item: Mapping[str, Any]) -> RouterModel:
+    """Return one entry of a model list (protocol.md 4; vLLM and llama.cpp in 11)."""
+    architecture = _mapping(item.get("architecture"))
+    providers = tuple(
+        provider_info(entry)
+        for entry in _sequence(item.get("providers"))
+        if isinstance(entry, dict) and _text(entry.get("provider"))
+    )
+    own = _whole(item.get("max_model_len")) or _whole(_mapping(item.get("meta")).get("n_ctx_train"))
+    lengths = [p.context_length for p in providers if p.is_live and p.context_length]
+    return RouterModel(
+        id=str(item["id"]),
+        owned_by=_text(item.get("owned_by")),
+        created=_whole(item.get("created")),
+        input_modalities=_texts(architecture.get("input_modalities")),
+        output_modalities=_texts(architecture.get("output_modalities")),
+        providers=providers,
+        context_length=own or (min(lengths) if lengths else _whole(item.get("context_length"))),
+        raw=dict(item),
+    )
+
+
+def provider_info(entry: Mapping[str, Any], name: str | None = None) -> ProviderInfo:
+    """Return one provider entry, of the router's list or of the Hub's mapping.
+
+    Args:
+        entry: The JSON object.
+        name: Provider, where the entry itself does not say it.
+    """
+    pricing = _mapping(entry.get("pricing"))
+    return ProviderInfo(
+        name=name or str(entry.get("provider")),
+        status=_text(entry.get("status")),
+        context_length=_whole(entry.get("context_length")),
+        input_price=_number(pricing.get("input")),
+        output_price=_number(pricing.get("output")),
+        is_free=entry.get("is_free") is True,
+        supports_tools=_flag(entry.get("supports_tools")),
+        supports_structured_output=_flag(entry.get("supports_structured_output")),
+        first_token_latency_ms=_number(entry.get("first_token_latency_ms")),
+        throughput=_number(entry.get("throughput")),
+        is_model_author=entry.get("is_model_author") is True or entry.get("isModelAuthor") is True,
+        task=_text(entry.get("task")),
+        provider_id=_text(entry.get("providerId")),
+        raw=dict(entry),
+    )
+
+
+def provider_mapping(value: Any) -> tuple[ProviderInfo, ...]:
+    """Return ``inferenceProviderMapping`` in its dict or its list form (protocol.md 7.1)."""
+    if isinstance(value, dict):
+        return tuple(
+            provider_info(entry, name) for name, entry in value.items() if isinstance(entry, dict)
+        )
+    return tuple(
+        provider_info(entry)
+        for entry in _sequence(value)
+        if isinstance(entry, dict) and _text(entry.get("provider"))
+    )
+
+
+def read_hub_model(value: Any, response: WireResponse) -> HubModel:
+    """Return the model of ``GET /api/models/{id}``.
+
+    Raises:
+        ValueError: It is not a model.
+    """
+    if not isinstance(value, dict) or not _text(value.get("id") or value.get("modelId")):
+        raise ValueError("the Hub's model has no 'id'")
+    return hub_model(value)
+
+
+def hub_model(item: Mapping[str, Any]) -> HubModel:
+    """Return one entry of the Hub (protocol.md 8.1, 8.2)."""
+    gated = item.get("gated")
+    weights = _mapping(item.get("safetensors")) or _mapping(item.get("gguf"))
+    return HubModel(
+        id=str(item.get("id") or item.get("modelId")),
+        pipeline_tag=_text(item.get("pipeline_tag")),
+        library=_text(item.get("library_name")),
+        tags=_texts(item.get("tags")),
+        downloads=_whole(item.get("downloads")),
+        likes=_whole(item.get("likes")),
+        gated=gated if isinstance(gated, bool | str) else False,
+        private=item.get("private") is True,
+        created_at=_text(item.get("createdAt")),
+        last_modified=_text(item.get("lastModified")),
+        inference=_text(item.get("inference")),
+        parameters=_whole(weights.get("total")),
+        providers=provider_mapping(item.get("inferenceProviderMapping")),
+        raw=dict(item),
+    )
+
+
+def read_search_page(value: Any, response: WireResponse) -> tuple[list[HubModel], str | None]:
+    """Return the models of a page of search results and the address of the next page.
+
+    Raises:
+        ValueError: It is not a list, or the next page is on another host.
+    """
+    if not isinstance(value, list):
+        raise ValueError("the search result is not a list")
+    models = [
+        hub_model(item)
+        for item in value
+        if isinstance(item, dict) and _text(item.get("id") or item.get("modelId"))
+    ]
+    return models, next_link(response.headers.get("link", ""), response.url)
+
+
+def next_link(header: str, current: str) -> str | None:
+    """Return the ``rel="next"`` address of a Link header, or None.
+
+    Args:
+        header: The header.
+        current: Address of this page.
+
+    Raises:
+        ValueError: It leads to another origin, where the token must not go, or back here.
+    """
+    for match in re.finditer(r"<([^>]*)>([^<]*)", header):
+        if re.search(r';\s*rel\s*=\s*"?[^",;]*\bnext\b', match[2], re.IGNORECASE):
+            address = urljoin(current, match[1])
+            if origin_of(address) != origin_of(current):
+                raise ValueError("the next page is on another host")
+            if address == current:
+                raise ValueError("the next page is this page")
+            return address
+    return None
+
+
+def read_whoami(value: Any, response: WireResponse) -> WhoAmI:
+    """Return the reply of ``GET /api/whoami-v2`` (protocol.md 8.4).
+
+    Raises:
+        ValueError: It names nobody.
+    """
+    if not isinstance(value, dict) or not _text(value.get("name")):
+        raise ValueError("the reply of whoami has no 'name'")
+    token = _mapping(_mapping(value.get("auth")).get("accessToken"))
+    role = _text(token.get("role"))
+    allowed, billable = _inference_permission(role, _mapping(token.get("fineGrained")))
+    return WhoAmI(
+        name=str(value["name"]),
+        type=_text(value.get("type")),
+        fullname=_text(value.get("fullname")),
+        is_pro=value.get("isPro") is True,
+        can_pay=_flag(value.get("canPay")),
+        organizations=tuple(
+            Organization(str(org["name"]), _text(org.get("fullname")), _flag(org.get("canPay")))
+            for org in _sequence(value.get("orgs"))
+            if isinstance(org, dict) and _text(org.get("name"))
+        ),
+        token_name=_text(token.get("displayName")),
+        token_role=role,
+        can_call_inference_providers=allowed,
+        billable=billable,
+        raw=value,
+    )
+
+
+def _inference_permission(
+    role: str | None, grants: Mapping[str, Any]
+) -> tuple[bool | None, tuple[str, ...]]:
+    if role in ("read", "write", "admin"):
+        return True, ()  # classic tokens may call whatever their owner may
+    if role != "fineGrained" or not grants:
+        return None, ()
+    names = tuple(
+        str(_mapping(scope.get("entity")).get("name") or "")
+        for scope in _sequence(grants.get("scoped"))
+        if isinstance(scope, dict) and INFERENCE_PERMISSION in _sequence(scope.get("permissions"))
+    )
+    allowed = bool(names) or INFERENCE_PERMISSION in _sequence(grants.get("global"))
+    return allowed, tuple(name for name in names if name)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _sequence(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in _sequence(value) if isinstance(item, str))
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < 1e15 else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
