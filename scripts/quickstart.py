@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _environment import ROOT, Environment, SetupError
 
-QUESTION = "How long is the warranty on the battery?"
+QUESTION = "At what wind speed must the dome be closed?"
 
 
 def main() -> int:
