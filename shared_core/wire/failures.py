@@ -1,0 +1,254 @@
+"""Turn what HTTP libraries raise into our errors: what happened, where, and what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpcore
+import httpx
+
+from shared_core.error_base import host_of, safe_url
+from shared_core.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    ConnectFailedError,
+    ConnectionLostError,
+    ErrorContext,
+    NameResolutionError,
+    ProxyError,
+    ResponseTooLargeError,
+    TLSError,
+)
+from shared_core.wire.deadline import Deadline, monotonic
+from shared_core.wire.transport.faults import Fault, Phase, reason_of
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
+    from shared_core.wire.messages import WireRequest
+
+FAILURES = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
+"""What an HTTP client may raise when an exchange fails; anything else is a defect or a signal."""
+
+_PHASES = {"pool": "pool", "connect": "connect", "send": "write", "head": "read", "body": "read"}
+_DEEPEST_CAUSE = 8
+
+
+@dataclass(slots=True)
+class Call:
+    """One exchange as the wire sees it; where errors take their context from.
+
+    Attributes:
+        request: What was asked for.
+        settings: Settings of the client.
+        deadline: When waiting ends.
+        url: Current address; changes with redirects.
+        started: Monotonic time of the start.
+        streaming: Whether events are being read.
+        hops: Redirects followed so far.
+    """
+
+    request: WireRequest
+    settings: Settings
+    deadline: Deadline
+    url: str
+    started: float
+    streaming: bool = False
+    hops: int = 0
+
+    @classmethod
+    def begin(cls, request: WireRequest, settings: Settings) -> Call:
+        """Return the call for *request*; its time runs from now."""
+        deadline = Deadline(request.timeout, connect_timeout=settings.connect_timeout)
+        return cls(request, settings, deadline, request.url, monotonic())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return monotonic() - self.started
+
+    @property
+    def host(self) -> str:
+        """Host and port that are addressed."""
+        return host_of(self.url) or "the server"
+
+    def context(self, **more: str | None) -> ErrorContext:
+        """Return the keyword arguments that every error of this call gets."""
+        request = self.request
+        context: ErrorContext = {
+            "operation": request.operation,
+            "model": request.model,
+            "provider": request.provider,
+            "url": safe_url(self.url),
+            "elapsed": self.elapsed,
+        }
+        if more.get("guidance"):
+            context["guidance"] = more["guidance"]
+        return context
+
+
+def translate(exc: BaseException, call: Call) -> APIError:
+    """Return the error that says what *exc* means for *call*; no reference to it remains."""
+    fault = _fault_of(exc) or _guess(exc)
+    if fault.kind == "timeout":
+        return _timeout(fault, call)
+    if fault.kind == "lost":
+        return _lost(fault, call)
+    if fault.kind == "header":
+        limit = call.settings.limits.max_header_bytes
+        return ResponseTooLargeError(
+            f"{call.host} sent response headers of more than {limit:,} bytes", **call.context()
+        )
+    if fault.kind == "protocol":
+        return _protocol(fault, call)
+    return _unreachable(fault, call)
+
+
+def _unreachable(fault: Fault, call: Call) -> APIError:
+    host, reason = call.host, fault.reason
+    if fault.kind == "dns":
+        return NameResolutionError(
+            f"the name of {host} does not resolve: {reason}", **call.context()
+        )
+    if fault.kind == "proxy":
+        named = f"the proxy {fault.proxy}" if fault.proxy else "the proxy"
+        advice = (
+            "Put the user and password for the proxy into proxy=." if fault.status == 407 else None
+        )
+        return ProxyError(
+            f"{named} did not open the way to {host}: {reason}", **call.context(guidance=advice)
+        )
+    if fault.kind == "tls":
+        return TLSError(
+            f"no secure connection to {host}: {reason}",
+            **call.context(guidance=_tls_advice(reason)),
+        )
+    return ConnectFailedError(f"cannot connect to {host}: {reason}", **call.context())
+
+
+def _tls_advice(reason: str) -> str | None:
+    text = reason.lower()
+    if "wrong version number" in text or "http request" in text or "record layer" in text:
+        return "The server seems to speak plain HTTP on this port: check base_url (scheme, port)."
+    if "protocol" in text or "version" in text:
+        return "TLS 1.2 or higher is required; this server offers only older versions. Update it."
+    return None
+
+
+def _timeout(fault: Fault, call: Call) -> APITimeoutError:
+    timeout = call.request.timeout
+    phase = "stream" if call.streaming and fault.phase == "body" else _PHASES[fault.phase]
+    advice = None
+    if phase == "connect":
+        limit = call.deadline.connect_timeout
+        timeout = limit if timeout is None or (limit is not None and limit < timeout) else timeout
+        message = f"no connection to {call.host} within {_seconds(timeout)}"
+        advice = "Check host, port and network, or raise connect_timeout= (seconds)."
+    elif phase == "pool":
+        message = f"no connection became free within {_seconds(timeout)}"
+        advice = "Make fewer calls at once, or raise limits=Limits(max_connections=...)."
+    elif phase == "stream":
+        message = f"{call.host} sent no event within {_seconds(timeout)}"
+        advice = "Raise timeout= (seconds between two events), or ask another provider."
+    else:
+        message = f"no complete answer from {call.host} within {_seconds(timeout)}"
+    return APITimeoutError(message, phase=phase, timeout=timeout, **call.context(guidance=advice))
+
+
+def _seconds(timeout: float | None) -> str:
+    return "the time allowed" if timeout is None else f"{timeout:g} s"
+
+
+def _lost(fault: Fault, call: Call) -> ConnectionLostError:
+    safe = fault.unsent and not fault.answered
+    if fault.phase == "body":
+        where = "in the middle of the answer"
+    elif fault.answered:
+        where = "inside the response headers"
+    else:
+        where = "before any answer"
+    kept = " (a connection kept open from an earlier call)" if fault.reused else ""
+    if safe:
+        advice = "The request was not sent completely, so it is safe to repeat it."
+    elif call.request.idempotent:
+        advice = "Try again, or set max_retries; repeating this request costs nothing."
+    else:
+        advice = None
+    return ConnectionLostError(
+        f"{call.host} dropped the connection {where}{kept}: {fault.reason}",
+        maybe_processed=not safe,
+        **call.context(guidance=advice),
+    )
+
+
+def _protocol(fault: Fault, call: Call) -> APIError:
+    if fault.phase == "send":
+        return APIConnectionError(
+            f"the request cannot be written as HTTP: {fault.reason}",
+            **call.context(guidance="Correct the URL or the header that is named above."),
+        )
+    if fault.phase == "body":
+        return ConnectionLostError(
+            f"{call.host} broke the framing of its answer: {fault.reason}", **call.context()
+        )
+    return APIConnectionError(
+        f"{call.host} does not answer in HTTP/1.1: {fault.reason}",
+        **call.context(guidance="Check the scheme and port of base_url, and what listens there."),
+    )
+
+
+# --- where the facts come from ----------------------------------------------------------
+
+
+def _fault_of(exc: BaseException) -> Fault | None:
+    for cause in _causes(exc):
+        fault = getattr(cause, "fault", None)
+        if isinstance(fault, Fault):
+            return fault
+    return None
+
+
+def _causes(exc: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    current: BaseException | None = exc
+    while current is not None and len(found) < _DEEPEST_CAUSE:
+        found.append(current)
+        current = current.__cause__ or current.__context__
+    return found
+
+
+def _guess(exc: BaseException) -> Fault:
+    """Return the facts as far as an exception of a foreign transport tells them."""
+    causes = _causes(exc)
+    phase: Phase = "head"
+    if isinstance(exc, httpx.PoolTimeout | httpcore.PoolTimeout):
+        return Fault("timeout", "pool", unsent=True)
+    if isinstance(exc, httpx.ConnectTimeout | httpcore.ConnectTimeout):
+        return Fault("timeout", "connect", unsent=True)
+    if isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException | TimeoutError):
+        return Fault("timeout", "body" if isinstance(exc, TimeoutError) else phase)
+    reason = reason_of(causes[-1] if isinstance(causes[-1], OSError) else exc)
+    if isinstance(exc, httpx.ProxyError | httpcore.ProxyError):
+        return Fault("proxy", "connect", reason, unsent=True)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return Fault("tls", "connect", reason, unsent=True)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Fault("dns", "connect", reason, unsent=True)
+    if isinstance(exc, httpx.ConnectError | httpcore.ConnectError):
+        return Fault("connect", "connect", reason, unsent=True)
+    if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+        return Fault("protocol", "send", reason, unsent=True)
+    return Fault("lost", "head", reason)

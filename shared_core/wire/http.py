@@ -1,0 +1,450 @@
+"""The HTTP wires: authentication, redirects and errors around one exchange.
+
+Calls go through ``httpx.HTTPTransport`` / ``httpx.AsyncHTTPTransport`` (our subclasses, with a
+pool of our own), so that recorders and instrumentation that patch httpx keep working; or
+through the client that the user gave. This is the only place that reads the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import httpx
+
+from shared_core.config.settings import Settings
+from shared_core.errors import APIError, InvalidSettingError
+from shared_core.wire.answer import Collector, is_event_stream, next_hop
+from shared_core.wire.failures import FAILURES, Call, translate
+from shared_core.wire.inflate import ACCEPT_ENCODING
+from shared_core.wire.messages import Headers, WireRequest, WireResponse
+from shared_core.wire.streams import (
+    AsyncForeignReader,
+    AsyncHTTPStream,
+    AsyncReader,
+    ForeignReader,
+    HTTPStream,
+    Reader,
+)
+from shared_core.wire.tls import context_for
+from shared_core.wire.transport.async_pool import AsyncHTTPTransport
+from shared_core.wire.transport.options import BODY, DEADLINE, PoolOptions
+from shared_core.wire.transport.route import parse_proxy
+from shared_core.wire.transport.sync_pool import HTTPTransport
+
+MOST_URLS = 256
+"""Parsed addresses kept; a client uses a handful, apart from media and model pages."""
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_urls: dict[str, httpx.URL] = {}
+_inherited: list[Any] = []
+"""Transports of the parent process in a forked child: kept, so that nothing touches them."""
+
+
+def pool_options(settings: Settings) -> PoolOptions:
+    """Return what the pools need to know of *settings*.
+
+    Raises:
+        InvalidSettingError: The proxy is of a kind that cannot be used.
+    """
+    limits = settings.limits
+    proxy = None if settings.proxy is None else settings.proxy.get_secret_value()
+    return PoolOptions(
+        ssl_context=lambda: context_for(settings.tls),
+        max_connections=limits.max_connections,
+        keepalive=limits.keepalive_seconds,
+        max_header_bytes=limits.max_header_bytes,
+        proxy=parse_proxy(proxy),
+    )
+
+
+# --- requests ---------------------------------------------------------------------------
+
+
+def prepare(call: Call) -> httpx.Request:
+    """Return *call* as a request with all its headers, the token included.
+
+    Raises:
+        InvalidSettingError: URL, header or body cannot be sent.
+        MissingTokenError: The host wants a token and there is none.
+    """
+    request = call.request
+    url = _parsed(call.url)
+    body = _body(request)
+    host = url.netloc
+    headers: dict[bytes, tuple[bytes, bytes]] = {
+        b"host": (b"Host", host),
+        b"user-agent": (b"User-Agent", call.settings.user_agent.encode("ascii")),
+        b"accept": (b"Accept", b"text/event-stream" if request.stream else b"application/json"),
+        b"accept-encoding": (b"Accept-Encoding", ACCEPT_ENCODING.encode()),
+    }
+    if request.json is not None:
+        headers[b"content-type"] = (b"Content-Type", b"application/json")
+    if request.auth:
+        _add(headers, call.settings.default_headers, "default_headers")
+        _authorize(headers, call)
+    _add(headers, request.headers, "extra_headers")
+    if body or request.method not in ("GET", "HEAD"):
+        headers[b"content-length"] = (b"Content-Length", b"%d" % len(body))
+    left = call.deadline.remaining()
+    connect = call.deadline.at_most(call.deadline.connect_timeout)
+    return httpx.Request(
+        request.method,
+        url,
+        headers=list(headers.values()),
+        stream=httpx.ByteStream(body),
+        extensions={
+            DEADLINE: call.deadline,
+            "timeout": {"connect": connect, "read": left, "write": left, "pool": left},
+        },
+    )
+
+
+def _parsed(address: str) -> httpx.URL:
+    url = _urls.get(address)
+    if url is not None:
+        return url
+    try:
+        url = httpx.URL(address)
+        usable = url.scheme in ("http", "https") and bool(url.host) and not url.userinfo
+    except (httpx.InvalidURL, TypeError, ValueError):
+        usable = False
+    if url is None or not usable:
+        raise InvalidSettingError(
+            "the address of the request is not an http(s) URL without credentials", setting="url"
+        )
+    if len(_urls) >= MOST_URLS:
+        _urls.clear()
+    _urls[address] = url
+    return url
+
+
+def _body(request: WireRequest) -> bytes:
+    try:
+        return request.body() or b""
+    except ValueError as exc:  # a value that JSON cannot hold, or half a surrogate pair
+        problem = f"{type(exc).__name__}: {exc}"
+    raise InvalidSettingError(f"the request cannot be written as JSON: {problem[:200]}")
+
+
+def _add(headers: dict[bytes, tuple[bytes, bytes]], more: Any, setting: str) -> None:
+    for name, value in more.items():
+        try:
+            raw = name.encode("ascii"), value.encode("latin-1")
+        except (UnicodeError, AttributeError):
+            raw = b"", b""
+        if not _NAME.fullmatch(raw[0]) or not _VALUE.fullmatch(raw[1]):
+            raise InvalidSettingError(
+                f"{setting}: the header {name!r} cannot be sent: line breaks, control characters "
+                "and text outside Latin-1 are not allowed",
+                setting=setting,
+            )
+        headers[raw[0].lower()] = raw
+
+
+def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
+    settings = call.settings
+    if settings.bill_to is not None:
+        headers[b"x-hf-bill-to"] = (b"X-HF-Bill-To", settings.bill_to.encode("ascii"))
+    if b"authorization" in headers:
+        return  # set by the user for a gateway of their own
+    secret = settings.token_for(call.url, required=call.request.method == "POST")
+    if secret is not None:
+        headers[b"authorization"] = (
+            b"Authorization",
+            b"Bearer " + secret.get_secret_value().encode("ascii"),
+        )
+
+
+def _response_headers(response: httpx.Response) -> Headers:
+    return Headers([(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers.raw])
+
+
+# --- the blocking wire ------------------------------------------------------------------
+
+
+class HTTPWire:
+    """Performs exchanges over HTTP, blocking; safe to share between threads.
+
+    A forked child gets connections of its own; copies and pickles start without any.
+
+    Args:
+        settings: Addresses, token, limits.
+        http_client: A client to use instead of our own; never closed here.
+    """
+
+    def __init__(self, settings: Settings, *, http_client: httpx.Client | None = None) -> None:
+        self.settings = settings
+        self._client = http_client
+        self._transports: dict[int, HTTPTransport] = {}
+
+    def send(self, request: WireRequest) -> WireResponse:
+        """Perform one exchange and read its whole body, whatever the status.
+
+        Raises:
+            APIConnectionError: There is no complete answer in time.
+            RedirectRefusedError: The server points where this request may not go.
+            APIResponseValidationError: A 2xx body is over its limit or broken.
+        """
+        call = Call.begin(request, self.settings)
+        response, headers = self._exchange(call)
+        return self._collect(call, response, headers)
+
+    def open(self, request: WireRequest) -> HTTPStream | WireResponse:
+        """Perform one exchange; a stream only for a 2xx event stream, else the whole answer.
+
+        Raises:
+            APIConnectionError: There is no complete answer in time.
+            RedirectRefusedError: The server points where this request may not go.
+            APIResponseValidationError: A 2xx body is over its limit or broken.
+        """
+        call = Call.begin(request, self.settings)
+        response, headers = self._exchange(call)
+        status = response.status_code
+        if not is_event_stream(status, headers):
+            return self._collect(call, response, headers)
+        reader = _reader(response, call)
+        try:
+            return HTTPStream(call, status, headers, reader, decoded=response.is_stream_consumed)
+        except APIError:
+            reader.close()
+            raise
+
+    def close(self) -> None:
+        """Close all connections; the wire can be used again afterwards."""
+        transport = self._transports.pop(os.getpid(), None)
+        if transport is not None:
+            transport.close()
+
+    def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
+        while True:
+            response = self._answer(call)
+            headers = _response_headers(response)
+            target = _redirected(call, response, headers)
+            if target is None:
+                return response, headers
+            response.close()
+            if isinstance(target, APIError):
+                raise target
+            call.url = target
+
+    def _answer(self, call: Call) -> httpx.Response:
+        request = prepare(call)
+        send = self._sender()
+        try:
+            return send(request)
+        except FAILURES as exc:
+            problem = translate(exc, call)
+        raise problem
+
+    def _sender(self) -> Callable[[httpx.Request], httpx.Response]:
+        client = self._client
+        if client is not None:
+            return lambda request: client.send(request, stream=True, follow_redirects=False)
+        pid = os.getpid()
+        transport = self._transports.get(pid)
+        if transport is None:
+            transport = self._transports.setdefault(pid, HTTPTransport(pool_options(self.settings)))
+            for other in [key for key in self._transports if key != pid]:
+                self._transports.pop(other, None)
+        return transport.handle_request
+
+    def _collect(self, call: Call, response: httpx.Response, headers: Headers) -> WireResponse:
+        status = response.status_code
+        reader = _reader(response, call)
+        problem: APIError | None = None
+        try:
+            collector = Collector(call, status, headers, decoded=response.is_stream_consumed)
+            while (data := reader.read()) and collector.feed(data):
+                pass
+            if not data:
+                return collector.finish()
+        except FAILURES as exc:
+            if 200 <= status < 300:
+                problem = translate(exc, call)
+            else:
+                collector.cut()
+        finally:
+            reader.close()
+        if problem is not None:
+            raise problem
+        return collector.finish()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HTTPWire:
+        return HTTPWire(self.settings, http_client=self._client)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._client is not None:
+            _refuse_pickle("http_client")
+        return HTTPWire, (self.settings,)
+
+    def __repr__(self) -> str:
+        return f"HTTPWire({self.settings.base_url!r})"
+
+
+def _reader(response: httpx.Response, call: Call) -> Reader:
+    body = response.extensions.get(BODY)
+    if body is not None and not body.started and not body.closed:
+        return body  # type: ignore[no-any-return]
+    return ForeignReader(response, call)
+
+
+def _redirected(call: Call, response: httpx.Response, headers: Headers) -> str | APIError | None:
+    """Return the next address, the refusal (to be raised once the answer is closed), or None."""
+    if not 300 <= response.status_code < 400:
+        return None
+    try:
+        return next_hop(call, response.status_code, headers)
+    except APIError as exc:
+        return exc
+
+
+def _refuse_pickle(name: str) -> NoReturn:
+    raise TypeError(f"a client with {name}= cannot be pickled: build it in the other process")
+
+
+# --- the asynchronous wire --------------------------------------------------------------
+
+
+class AsyncHTTPWire:
+    """Performs exchanges over HTTP in the running event loop, without threads.
+
+    Each event loop and each forked child gets connections of its own; they end with the loop.
+
+    Args:
+        settings: Addresses, token, limits.
+        http_client: A client to use instead of our own; never closed here.
+    """
+
+    def __init__(self, settings: Settings, *, http_client: httpx.AsyncClient | None = None) -> None:
+        self.settings = settings
+        self._client = http_client
+        self._transports: dict[int, AsyncHTTPTransport] = {}
+
+    async def send(self, request: WireRequest) -> WireResponse:
+        """Perform one exchange and read its whole body, whatever the status.
+
+        Raises:
+            APIConnectionError: There is no complete answer in time.
+            RedirectRefusedError: The server points where this request may not go.
+            APIResponseValidationError: A 2xx body is over its limit or broken.
+        """
+        call = Call.begin(request, self.settings)
+        response, headers = await self._exchange(call)
+        return await self._collect(call, response, headers)
+
+    async def open(self, request: WireRequest) -> AsyncHTTPStream | WireResponse:
+        """Perform one exchange; a stream only for a 2xx event stream, else the whole answer.
+
+        Raises:
+            APIConnectionError: There is no complete answer in time.
+            RedirectRefusedError: The server points where this request may not go.
+            APIResponseValidationError: A 2xx body is over its limit or broken.
+        """
+        call = Call.begin(request, self.settings)
+        response, headers = await self._exchange(call)
+        status = response.status_code
+        if not is_event_stream(status, headers):
+            return await self._collect(call, response, headers)
+        decoded = response.is_stream_consumed
+        reader = _async_reader(response, call)
+        try:
+            return AsyncHTTPStream(call, status, headers, reader, decoded=decoded)
+        except APIError:
+            await reader.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections; the wire can be used again afterwards."""
+        loop = asyncio.get_running_loop()
+        transport = self._transports.get(id(loop))
+        if transport is not None and transport.belongs_to(loop):
+            del self._transports[id(loop)]
+            await transport.aclose()
+
+    async def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
+        while True:
+            response = await self._answer(call)
+            headers = _response_headers(response)
+            target = _redirected(call, response, headers)
+            if target is None:
+                return response, headers
+            await response.aclose()
+            if isinstance(target, APIError):
+                raise target
+            call.url = target
+
+    async def _answer(self, call: Call) -> httpx.Response:
+        request = prepare(call)
+        client = self._client
+        try:
+            if client is None:
+                return await self._transport().handle_async_request(request)
+            async with asyncio.timeout(call.deadline.remaining()):
+                return await client.send(request, stream=True, follow_redirects=False)
+        except FAILURES as exc:
+            problem = translate(exc, call)
+        raise problem
+
+    def _transport(self) -> AsyncHTTPTransport:
+        loop = asyncio.get_running_loop()
+        transport = self._transports.get(id(loop))
+        if transport is None or not transport.belongs_to(loop):
+            self._sweep()
+            transport = AsyncHTTPTransport(pool_options(self.settings), loop)
+            self._transports[id(loop)] = transport
+        return transport
+
+    def _sweep(self) -> None:
+        """Forget the pools of loops that have ended, and leave a parent's alone."""
+        for key, transport in list(self._transports.items()):
+            if transport.inherited:
+                _inherited.append(self._transports.pop(key, None))
+            elif transport.ended:
+                self._transports.pop(key, None)
+
+    async def _collect(
+        self, call: Call, response: httpx.Response, headers: Headers
+    ) -> WireResponse:
+        status = response.status_code
+        decoded = response.is_stream_consumed
+        reader = _async_reader(response, call)
+        problem: APIError | None = None
+        try:
+            collector = Collector(call, status, headers, decoded=decoded)
+            while (data := await reader.read()) and collector.feed(data):
+                pass
+            if not data:
+                return collector.finish()
+        except FAILURES as exc:
+            if 200 <= status < 300:
+                problem = translate(exc, call)
+            else:
+                collector.cut()
+        finally:
+            await reader.aclose()
+        if problem is not None:
+            raise problem
+        return collector.finish()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AsyncHTTPWire:
+        return AsyncHTTPWire(self.settings, http_client=self._client)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._client is not None:
+            _refuse_pickle("http_async_client")
+        return AsyncHTTPWire, (self.settings,)
+
+    def __repr__(self) -> str:
+        return f"AsyncHTTPWire({self.settings.base_url!r})"
+
+
+def _async_reader(response: httpx.Response, call: Call) -> AsyncReader:
+    body = response.extensions.get(BODY)
+    if body is not None and not body.started and not body.closed:
+        return body  # type: ignore[no-any-return]
+    return AsyncForeignReader(response, call)

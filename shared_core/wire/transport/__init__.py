@@ -1,0 +1,1 @@
+"""Our transport under httpx: pools of HTTP/1.1 connections with real deadlines."""

@@ -1,0 +1,123 @@
+"""What can go wrong on a connection, as httpcore exceptions that carry the facts.
+
+httpx maps httpcore's exceptions to its own by class and keeps the original as the cause, so
+a caller above httpx still finds the :class:`Fault`.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Literal
+
+import httpcore
+
+Kind = Literal["dns", "connect", "tls", "proxy", "timeout", "lost", "protocol", "header"]
+Phase = Literal["pool", "connect", "send", "head", "body"]
+
+
+@dataclass(slots=True)
+class Fault:
+    """The facts of a failure.
+
+    Attributes:
+        kind: Which sort of failure.
+        phase: Where the exchange was.
+        reason: What the system said, without secrets.
+        unsent: Whether a part of the request had provably not left this machine.
+        reused: Whether the connection had served an earlier request.
+        answered: Whether at least one byte of the answer had come.
+        proxy: ``host:port`` of the proxy, when it is to blame.
+        status: Status that a proxy answered with.
+    """
+
+    kind: Kind
+    phase: Phase
+    reason: str = ""
+    unsent: bool = False
+    reused: bool = False
+    answered: bool = False
+    proxy: str = ""
+    status: int = 0
+
+
+class _Faulty(Exception):
+    """Mixin: an exception with a :class:`Fault`."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
+
+
+class PoolTimeoutFault(_Faulty, httpcore.PoolTimeout):
+    """No connection became free in time."""
+
+
+class ConnectTimeoutFault(_Faulty, httpcore.ConnectTimeout):
+    """No connection was established in time."""
+
+
+class ReadTimeoutFault(_Faulty, httpcore.ReadTimeout):
+    """The deadline passed while sending or receiving."""
+
+
+class ConnectFault(_Faulty, httpcore.ConnectError):
+    """Name, address or TLS trouble before the request."""
+
+
+class ProxyFault(_Faulty, httpcore.ProxyError):
+    """The proxy could not be reached or refused."""
+
+
+class LostFault(_Faulty, httpcore.ReadError):
+    """The connection ended before the answer was complete."""
+
+
+class ProtocolFault(_Faulty, httpcore.RemoteProtocolError):
+    """What came is not HTTP/1.1, or over a limit."""
+
+
+class LocalFault(_Faulty, httpcore.LocalProtocolError):
+    """The request cannot be written as HTTP/1.1."""
+
+
+def timeout_fault(phase: Phase, *, unsent: bool = False) -> _Faulty:
+    """Return the exception for a deadline that passed in *phase*."""
+    fault = Fault("timeout", phase, "timed out", unsent=unsent or phase in ("pool", "connect"))
+    if phase == "pool":
+        return PoolTimeoutFault(fault)
+    return ConnectTimeoutFault(fault) if phase == "connect" else ReadTimeoutFault(fault)
+
+
+def connect_fault(exc: OSError, proxy: str = "") -> _Faulty:
+    """Return the exception for an *exc* met while connecting."""
+    if isinstance(exc, TimeoutError) and not isinstance(exc, ssl.SSLError):
+        if proxy:
+            return ProxyFault(Fault("proxy", "connect", "timed out", unsent=True, proxy=proxy))
+        return timeout_fault("connect")
+    reason = reason_of(exc)
+    if proxy:
+        return ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy))
+    kind: Kind = "connect"
+    if isinstance(exc, socket.gaierror):
+        kind = "dns"
+    elif isinstance(exc, ssl.SSLError | ssl.CertificateError):
+        kind = "tls"
+    return ConnectFault(Fault(kind, "connect", reason, unsent=True))
+
+
+def tls_fault(exc: BaseException) -> ConnectFault:
+    """Return the exception for a failed TLS handshake."""
+    return ConnectFault(Fault("tls", "connect", reason_of(exc), unsent=True))
+
+
+def reason_of(exc: BaseException) -> str:
+    """Return the system's words for *exc*, never empty."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {exc.verify_message}"
+    if isinstance(exc, ssl.SSLError) and exc.reason:
+        return exc.reason.replace("_", " ").lower()
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    return str(exc) or type(exc).__name__

@@ -1,0 +1,46 @@
+"""What a pool needs to know, taken from the settings once."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpcore
+
+from shared_core.wire.deadline import Deadline
+from shared_core.wire.transport.route import Proxy
+
+DEADLINE = "hfrouter.deadline"
+"""Name of the request extension that carries our :class:`Deadline`."""
+
+BODY = "hfrouter.body"
+"""Name of the response extension that gives the body without wrappers."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Limits, trust and proxy of a pool.
+
+    Attributes:
+        ssl_context: Gives the TLS context; called at the first secure connection.
+        max_connections: Most connections at once; further calls wait in line.
+        keepalive: Seconds that an idle connection is kept.
+        max_header_bytes: Largest response head.
+        proxy: Proxy for every request, or None.
+    """
+
+    ssl_context: Callable[[], ssl.SSLContext]
+    max_connections: int = 1000
+    keepalive: float = 60.0
+    max_header_bytes: int = 64 * 1024
+    proxy: Proxy | None = None
+
+
+def deadline_of(request: httpcore.Request) -> Deadline:
+    """Return the deadline of *request*: ours, or one made of httpx's timeouts."""
+    deadline = request.extensions.get(DEADLINE)
+    if isinstance(deadline, Deadline):
+        return deadline
+    timeouts = request.extensions.get("timeout") or {}
+    return Deadline(timeouts.get("read"), connect_timeout=timeouts.get("connect"))

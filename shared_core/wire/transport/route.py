@@ -1,0 +1,147 @@
+"""Where a request goes: the origin, the address to dial, and a proxy in between."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+
+from shared_core.errors import InvalidSettingError
+from shared_core.wire.transport.faults import Fault, ProxyFault
+from shared_core.wire.transport.http1 import RawHeaders
+
+DEFAULT_PORTS = {b"http": 80, b"https": 443}
+
+
+class Address(NamedTuple):
+    """A socket address and its family."""
+
+    family: socket.AddressFamily
+    sockaddr: Any
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port: connections are shared within one."""
+
+    scheme: bytes
+    host: str
+    port: int
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken with the host."""
+        return self.scheme == b"https"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy.
+
+    Attributes:
+        host: Host to dial.
+        port: Port to dial.
+        authorization: Value of Proxy-Authorization, or None. Never shown.
+    """
+
+    host: str
+    port: int
+    authorization: bytes | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """Return ``host:port`` for messages."""
+        return f"{self.host}:{self.port}"
+
+    def absolute_form(self, url: httpcore.URL, headers: RawHeaders) -> tuple[bytes, RawHeaders]:
+        """Return target and headers of a plain http request through this proxy."""
+        if self.authorization:
+            headers = [*headers, (b"proxy-authorization", self.authorization)]
+        return bytes(url), headers
+
+
+def parse_proxy(url: str | None) -> Proxy | None:
+    """Return the proxy that *url* names.
+
+    Raises:
+        InvalidSettingError: It is not an ``http://`` URL with a host.
+    """
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        user, password = parts.username, parts.password
+        scheme = parts.scheme.lower()
+    except ValueError:
+        scheme, host = "", None
+    if scheme != "http" or not host:
+        kind = scheme or "unknown"
+        raise InvalidSettingError(
+            f"proxy: only http://host:port proxies can be used, not the scheme {kind!r}",
+            guidance="Use an http:// proxy URL (it carries https calls through CONNECT), or pass "
+            "http_client= / http_async_client= with a transport of your own.",
+            setting="proxy",
+        )
+    authorization = None
+    if user is not None:
+        pair = f"{unquote(user)}:{unquote(password or '')}"
+        authorization = b"Basic " + base64.b64encode(pair.encode())
+    return Proxy(host, port or 80, authorization)
+
+
+def origin_of(url: httpcore.URL) -> Origin:
+    """Return the origin of *url*."""
+    port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
+    return Origin(url.scheme, url.host.decode("ascii"), port)
+
+
+def literal_addresses(host: str, port: int) -> list[Address] | None:
+    """Return the addresses of *host* if no look-up is needed: literals and localhost."""
+    if host == "localhost":
+        return [
+            Address(socket.AF_INET, ("127.0.0.1", port)),
+            Address(socket.AF_INET6, ("::1", port, 0, 0)),
+        ]
+    try:
+        ip = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    if ip.version == 4:
+        return [Address(socket.AF_INET, (str(ip), port))]
+    return [Address(socket.AF_INET6, (str(ip), port, 0, 0))]
+
+
+def looked_up(found: list[Any]) -> list[Address]:
+    """Return the addresses in a result of getaddrinfo."""
+    return [Address(socket.AddressFamily(item[0]), item[4]) for item in found]
+
+
+def open_socket(family: socket.AddressFamily) -> socket.socket:
+    """Return a TCP socket with the options that a request-reply client wants."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return sock
+
+
+def connect_head(origin: Origin, proxy: Proxy) -> tuple[bytes, RawHeaders]:
+    """Return target and headers of the CONNECT request for a tunnel to *origin*."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    target = f"{host}:{origin.port}".encode("ascii")
+    headers = [(b"host", target), (b"accept", b"*/*")]
+    if proxy.authorization:
+        headers.append((b"proxy-authorization", proxy.authorization))
+    return target, headers
+
+
+def refused_tunnel(status: int, proxy: Proxy) -> ProxyFault:
+    """Return the exception for a proxy that answered CONNECT with *status*."""
+    reason = "it wants other credentials (407)" if status == 407 else f"it answered {status}"
+    return ProxyFault(
+        Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label, status=status)
+    )
