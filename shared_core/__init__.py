@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from shared_core.client import AsyncRouterClient as AsyncRouterClient
     from shared_core.client import RouterClient as RouterClient
     from shared_core.config.validate import unknown_keyword as unknown_keyword
+    from shared_core.constants import ChatModels as ChatModels
+    from shared_core.constants import EmbeddingModels as EmbeddingModels
     from shared_core.errors import AnonymousRateLimitError as AnonymousRateLimitError
     from shared_core.errors import APIConnectionError as APIConnectionError
     from shared_core.errors import APIError as APIError
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from shared_core.errors import UnsupportedFeatureError as UnsupportedFeatureError
     from shared_core.errors import UnsupportedParameterError as UnsupportedParameterError
     from shared_core.errors import UnsupportedTaskError as UnsupportedTaskError
+    from shared_core.local import LocalModelError as LocalModelError
+    from shared_core.local import LocalModels as LocalModels
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
 
 __version__ = "0.1.0"
@@ -122,6 +126,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "shared_core.client": ("AsyncRouterClient", "RouterClient"),
     "shared_core.config.validate": ("unknown_keyword",),
+    "shared_core.constants": ("ChatModels", "EmbeddingModels"),
     "shared_core.errors": (
         "APIConnectionError",
         "APIError",
@@ -181,6 +186,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "UnsupportedParameterError",
         "UnsupportedTaskError",
     ),
+    "shared_core.local": ("LocalModelError", "LocalModels"),
     "shared_core.resilience.retry": ("RetryPolicy",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
