@@ -195,7 +195,7 @@ def check_header_value(value: object, *, setting: str, source: str | None = None
     return value
 
 
-def check_timeout(value: object, *, setting: str = "timeout") -> float | None:
+def check_timeout(value: Any, *, setting: str = "timeout") -> float | None:
     """Return seconds, or None for "wait for ever".
 
     An ``httpx.Timeout`` is tolerated: its ``read`` is taken.
@@ -205,7 +205,7 @@ def check_timeout(value: object, *, setting: str = "timeout") -> float | None:
     """
     if value is None:
         return None
-    if not isinstance(value, int | float) and hasattr(value, "read") and hasattr(value, "connect"):
+    if hasattr(value, "read") and hasattr(value, "connect"):
         return check_timeout(value.read, setting=f"{setting}.read")
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)

@@ -213,7 +213,7 @@ def next_link(header: str, current: str) -> str | None:
     """
     for match in re.finditer(r"<([^>]*)>([^<]*)", header):
         if re.search(r';\s*rel\s*=\s*"?[^",;]*\bnext\b', match[2], re.IGNORECASE):
-            address = urljoin(current, match[1])
+            address: str = urljoin(current, str(match[1]))
             if origin_of(address) != origin_of(current):
                 raise ValueError("the next page is on another host")
             if address == current:
