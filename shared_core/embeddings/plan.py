@@ -2,7 +2,8 @@
 
 Texts are cut into batches of ``batch_size``. A batch that the server finds too large (413, or
 a validation answer about the batch size) is cut: to the size that the answer names, else in
-halves, down to one text. What proved too large is not tried again by the batches that follow.
+halves, down to one text. What proved too large is not tried again: a later batch that has no
+fewer texts and no fewer characters than a refused one is cut before it is sent.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class _Work:
     single: bool
     progress: Progress | None
     callbacks: tuple[Callback, ...]
-    cap: int | None = None
+    cap: int | None = None  # the limit that the server named
+    refused: list[tuple[int, int]] = field(default_factory=list)  # (texts, characters)
     matrix: Matrix | None = None
     batches: dict[tuple[int, int], response.Batch] = field(default_factory=dict)
     done: int = 0
@@ -92,8 +94,9 @@ class _Work:
     def batch(self, start: int, end: int) -> Flow[None]:
         """Embed the texts from *start* to *end*, in as many requests as it takes."""
         count = end - start
-        if self.cap is not None and count > self.cap:
-            return (yield from self.pieces(start, end, self.cap))
+        size = self.known_limit(start, end)
+        if size is not None:
+            return (yield from self.pieces(start, end, size))
         request = build(self.given, self.texts[start:end], single=self.single)
         pooling = self.given.pooling
 
@@ -104,21 +107,50 @@ class _Work:
             found = yield from self.core.exchange(request, parse, callbacks=self.callbacks)
             self.keep(start, end, found)
         except RouterError as exc:
-            limit = _fitting(exc, count)
-            if limit is None:
+            if not self.learn(exc, start, end):
                 _attach(exc, texts=(start, end))
                 raise
         else:
             return None
-        return (yield from self.pieces(start, end, limit))
+        return (yield from self.batch(start, end))
 
     def pieces(self, start: int, end: int, size: int) -> Flow[None]:
-        """Embed the texts in batches of at most *size*, which the batches after this inherit."""
+        """Embed the texts in batches of at most *size*."""
         for first in range(start, end, size):
             yield from self.batch(first, min(first + size, end))
-            # Believed only once a piece of that size went through: one huge text must not
-            # make all other batches small.
-            self.cap = size if self.cap is None else min(self.cap, size)
+
+    def known_limit(self, start: int, end: int) -> int | None:
+        """Return the size to cut these texts to, None if they may fit as they are."""
+        count = end - start
+        if self.cap is not None and count > self.cap:
+            return self.cap
+        if not self.refused:
+            return None
+        length = self.length(start, end)
+        if any(count >= texts and length >= characters for texts, characters in self.refused):
+            return (count + 1) // 2
+        return None
+
+    def learn(self, error: RouterError, start: int, end: int) -> bool:
+        """Remember what *error* says about sizes; return whether smaller batches can help."""
+        count = end - start
+        if not isinstance(error, APIStatusError) or count < 2:
+            return False
+        if error.status_code not in (400, 413, 422):
+            return False
+        text = error.server_message or ""
+        named = _LIMIT.search(text)
+        if named and 0 < int(named[1]) < count:
+            self.cap = int(named[1])
+        elif error.status_code == 413 or _TOO_MANY.search(text):
+            self.refused.append((count, self.length(start, end)))
+        else:
+            return False
+        return True
+
+    def length(self, start: int, end: int) -> int:
+        """Return how many characters the texts have."""
+        return sum(map(len, self.texts[start:end]))
 
     def keep(self, start: int, end: int, found: response.Batch) -> None:
         """Put the vectors in their place."""
@@ -164,20 +196,6 @@ class _Work:
             provider=(first and first.provider) or self.given.route.provider,
             headers=first.headers if first else Headers(),
         )
-
-
-def _fitting(error: RouterError, count: int) -> int | None:
-    """Return the batch size to try after *error*, None when a smaller one cannot help."""
-    if not isinstance(error, APIStatusError) or count < 2:
-        return None
-    text = error.server_message or ""
-    if error.status_code in (400, 413, 422):
-        named = _LIMIT.search(text)
-        if named and 0 < int(named[1]) < count:
-            return int(named[1])
-        if error.status_code == 413 or _TOO_MANY.search(text):
-            return (count + 1) // 2
-    return None
 
 
 def _attach(error: RouterError, **facts: Any) -> None:

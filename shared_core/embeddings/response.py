@@ -155,7 +155,7 @@ def _openai_entries(data: dict[str, Any], count: int) -> list[Any]:
 def _bare_entries(data: list[Any], count: int) -> list[Any]:
     levels = vectors.depth(data)
     if count == 1 and (
-        (levels == 1 and not (data and isinstance(data[0], str))) or (levels == 2 and len(data) > 1)
+        (levels == 1 and data and not isinstance(data[0], str)) or (levels == 2 and len(data) > 1)
     ):
         return [data]  # the vector itself, or the token vectors themselves
     _check_count(len(data), count)

@@ -10,7 +10,7 @@ import inspect
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -260,7 +260,7 @@ class SemanticIndex:
             documents = list(self._documents)
             matrix = self._buffer[: len(documents)]
             head = {"metric": self.metric, "next_id": self._next_id}
-        index_file.write(path, head, [asdict(doc) for doc in documents], matrix)
+        index_file.write(path, head, [_plain(doc) for doc in documents], matrix)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], embed: Any) -> SemanticIndex:
@@ -386,6 +386,10 @@ def _matrix(found: Any, count: int) -> Floats:
             setting="embed",
         )
     return matrix
+
+
+def _plain(document: _Document) -> dict[str, Any]:
+    return {"id": document.id, "text": document.text, "metadata": document.metadata}
 
 
 def _hit(document: _Document, score: float) -> SearchHit:
