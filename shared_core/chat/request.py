@@ -1,0 +1,228 @@
+"""From the arguments of a chat call to the request that goes out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from shared_core.chat.messages import MessageLike, encode
+from shared_core.chat.params import ChatParams, boolean, checked, refused
+from shared_core.chat.plain import plain
+from shared_core.chat.tools import tool_choice, tool_specs
+from shared_core.chat.urls import chat_url, is_router
+from shared_core.config.validate import (
+    check_header,
+    check_header_value,
+    check_model_id,
+    check_route,
+    check_timeout,
+    join_model,
+    split_model,
+)
+from shared_core.errors import InvalidSettingError
+from shared_core.wire.messages import WireRequest
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
+
+_OWN_HEADERS = {"authorization": "api_key", "x-hf-bill-to": "bill_to"}
+
+
+class ChatDefaults(Protocol):
+    """What a call uses when it does not say; :class:`shared_core.core.Defaults` fits."""
+
+    @property
+    def model(self) -> str | None:
+        """Chat model."""
+        ...
+
+    @property
+    def provider(self) -> str | None:
+        """Provider to pin."""
+        ...
+
+    @property
+    def policy(self) -> str | None:
+        """How the router chooses a provider."""
+        ...
+
+
+def build(
+    settings: Settings,
+    messages: MessageLike | Sequence[MessageLike],
+    params: ChatParams,
+    *,
+    stream: bool,
+    defaults: ChatDefaults,
+) -> WireRequest:
+    """Return the request of a chat call; nothing is left to be found out by sending it.
+
+    Args:
+        settings: Where to, and with which timeout.
+        messages: The conversation.
+        params: The parameters of the call.
+        stream: Whether the answer is to be streamed.
+        defaults: The client's model, provider and policy.
+
+    Raises:
+        InvalidSettingError: A parameter or message is refused; it is named.
+    """
+    given: Mapping[str, Any] = params
+    fields = checked(given)
+    model, provider = resolve_model(settings.base_url, given, defaults)
+    try:
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": encode(
+                messages, model=model, reasoning_echo=given.get("reasoning_echo") or False
+            ),
+            **fields,
+            **_tools(given),
+            **_streaming(given, stream),
+        }
+        _merge(body, given.get("extra_body"))
+    except RecursionError:
+        raise InvalidSettingError(
+            "a message, tool or extra_body refers to itself or is nested too deeply",
+            setting="messages",
+        ) from None
+    if given.get("split_think") is not None:
+        boolean("split_think", given["split_think"])
+    timeout = check_timeout(given["timeout"]) if "timeout" in given else settings.timeout
+    return WireRequest(
+        url=chat_url(settings.base_url),
+        headers=_headers(given, stream),
+        json=body,
+        timeout=timeout,
+        stream=stream,
+        operation="chat",
+        model=body["model"],
+        provider=provider,
+    )
+
+
+def resolve_model(
+    base_url: str, given: Mapping[str, Any], defaults: ChatDefaults
+) -> tuple[str, str | None]:
+    """Return the model id with its suffix, and the provider asked for.
+
+    What the call says wins over the client's defaults: a provider or policy of the call
+    replaces the client's, and so does a suffix of the call's model.
+
+    Raises:
+        InvalidSettingError: There is no model, or two of suffix, provider and policy clash.
+    """
+    model = given.get("model")
+    provider, policy = given.get("provider"), given.get("policy")
+    own_model = model is not None
+    if model is None:
+        model = defaults.model
+    if model is None:
+        raise InvalidSettingError(
+            "model is missing: name one in the call or in the client",
+            setting="model",
+            guidance="Pass model='org/name', e.g. 'openai/gpt-oss-20b'; `hfrouter models` lists "
+            "them. A server of your own takes the name that its /v1/models shows.",
+        )
+    if isinstance(model, str) and "://" in model:
+        raise InvalidSettingError(
+            "model is a URL", setting="model", guidance="Pass the URL as base_url=."
+        )
+    check_model_id(model, strict=is_router(base_url))
+    suffix = split_model(model)[1] if is_router(base_url) else None
+    if provider is None and policy is None and not (own_model and suffix):
+        provider, policy = defaults.provider, defaults.policy
+    elif suffix and not own_model:
+        model = split_model(model)[0]  # the client's suffix yields to the call's wish
+    wanted = check_route(provider, policy)
+    asked = provider if provider not in (None, "auto") else suffix
+    return (join_model(model, provider, policy) if wanted else model), asked
+
+
+def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
+    specs = tool_specs(given["tools"]) if given.get("tools") is not None else []
+    body: dict[str, Any] = {"tools": specs} if specs else {}
+    choice = given.get("tool_choice")
+    if choice is not None:
+        extra = given.get("extra_body")
+        known = specs or (extra.get("tools") if isinstance(extra, Mapping) else None) or []
+        wire = tool_choice(choice, known)
+        if wire is not None:
+            body["tool_choice"] = wire
+    parallel = given.get("parallel_tool_calls")
+    if parallel is not None and boolean("parallel_tool_calls", parallel) is not None and specs:
+        body["parallel_tool_calls"] = parallel
+    return body
+
+
+def _streaming(given: Mapping[str, Any], stream: bool) -> dict[str, Any]:
+    options, usage = given.get("stream_options"), given.get("include_usage")
+    if usage is not None:
+        boolean("include_usage", usage)
+    if options is not None and not isinstance(options, Mapping):
+        raise refused("stream_options", "a dict", options)
+    if not stream:
+        if options is not None:
+            raise InvalidSettingError(
+                "stream_options belongs to chat.stream(), not to chat.create()",
+                setting="stream_options",
+            )
+        return {}
+    wire = dict(plain(options or {}, "stream_options"))
+    if usage is not None:
+        if wire.get("include_usage", usage) != usage:
+            raise InvalidSettingError(
+                f"include_usage={usage} contradicts stream_options", setting="include_usage"
+            )
+        wire["include_usage"] = usage
+    return {"stream": True, "stream_options": wire} if wire else {"stream": True}
+
+
+def _merge(body: dict[str, Any], extra: Any) -> None:
+    if extra is None:
+        return
+    if not isinstance(extra, Mapping):
+        raise refused("extra_body", "a dict", extra, show=False)
+    for name, value in plain(extra, "extra_body").items():
+        if name == "stream":
+            raise InvalidSettingError(
+                "extra_body may not hold 'stream': call chat.stream() or chat.create()",
+                setting="extra_body",
+            )
+        if value is None:
+            body.pop(name, None)
+        else:
+            body[name] = value
+    for name in ("model", "messages"):
+        if name not in body:
+            raise InvalidSettingError(f"extra_body removes {name!r}", setting="extra_body")
+
+
+def _headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
+    headers = {
+        "Accept": "text/event-stream, application/json" if stream else "application/json",
+        "Content-Type": "application/json",
+    }
+    extra = given.get("extra_headers")
+    if extra is not None and not isinstance(extra, Mapping):
+        raise refused("extra_headers", "a dict of texts", extra, show=False)
+    for name, value in (extra or {}).items():
+        check_header(name, value, setting="extra_headers")
+        own = _OWN_HEADERS.get(name.lower())
+        if own is not None:
+            raise InvalidSettingError(
+                f"extra_headers may not hold {name}: use {own}=", setting="extra_headers"
+            )
+        for known in [known for known in headers if known.lower() == name.lower()]:
+            del headers[known]
+        headers[name] = value
+    payer = given.get("bill_to")
+    if payer is not None:
+        headers["X-HF-Bill-To"] = check_header_value(payer, setting="bill_to")
+    return headers
+
+
+def host_of(settings: Settings) -> str:
+    """Return the host that chat is served at."""
+    return urlsplit(settings.base_url).hostname or ""

@@ -1,0 +1,195 @@
+"""``client.chat``: create an answer, or stream one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from shared_core.chat.decoder import ChatStreamDecoder
+from shared_core.chat.messages import MessageLike
+from shared_core.chat.params import ChatParams
+from shared_core.chat.request import build
+from shared_core.chat.response import Answered, completion_of
+from shared_core.chat.stream import (
+    AsyncChatStream,
+    AsyncChatStreamOpening,
+    ChatStream,
+    Observers,
+    StreamState,
+)
+from shared_core.chat.types import ChatCompletion
+from shared_core.flow import Flow, Receive
+from shared_core.wire.messages import WireRequest, WireResponse
+
+if TYPE_CHECKING:
+    from shared_core.callbacks import Callback
+    from shared_core.core import Core
+
+Messages = MessageLike | Sequence[MessageLike]
+
+
+def _creating(core: Core, messages: Messages, params: ChatParams) -> Flow[ChatCompletion]:
+    request = build(core.settings, messages, params, stream=False, defaults=core.defaults)
+    split_think = bool(params.get("split_think"))
+
+    def parse(response: WireResponse) -> ChatCompletion:
+        return completion_of(
+            response.content, _answered(response, request), split_think=split_think
+        )
+
+    return core.exchange(request, parse, callbacks=_callbacks(params))
+
+
+def _streaming(
+    core: Core,
+    messages: Messages,
+    params: ChatParams,
+    kind: type[ChatStream] | type[AsyncChatStream],
+    opened: list[Any],
+) -> Flow[Any]:
+    """Open a stream of class *kind*.
+
+    With retry on, the flow reads up to the first chunk, so that a stream that fails before
+    anything was handed over counts as a failed attempt. *opened* holds the wire stream that
+    is open, for the caller to close if the flow fails.
+    """
+    from shared_core.core import CallContext
+
+    request = build(core.settings, messages, params, stream=True, defaults=core.defaults)
+    split_think = bool(params.get("split_think"))
+    listeners = (*core.callbacks, *_callbacks(params))
+    context = CallContext.of(request) if listeners else None
+    observers = Observers(listeners, context) if context is not None else None
+
+    def begin(answer: Any) -> Flow[Any]:
+        answered = _answered(answer, request)
+        decoder = ChatStreamDecoder(
+            answered,
+            split_think=split_think,
+            max_event_bytes=core.settings.limits.max_event_bytes,
+        )
+        if isinstance(answer, WireResponse):
+            whole = completion_of(answer.content, answered, split_think=split_think)
+            return kind(None, StreamState(answered, decoder, observers, whole))
+        opened[:] = [answer]
+        state = StreamState(answered, decoder, observers)
+        stream = kind(answer, state)
+        while core.retry is not None and not state.begun:
+            packet = yield Receive(stream._packets)
+            if state.packet(packet):
+                answer.keep_alive()
+        if state.failed_at_once and state.error is not None:
+            raise state.error
+        return stream
+
+    return core.open(request, begin, callbacks=_callbacks(params), context=context)
+
+
+def _answered(answer: Any, request: WireRequest) -> Answered:
+    return Answered(
+        answer.status,
+        answer.headers,
+        answer.url or request.url,
+        request.operation,
+        request.model,
+        request.provider,
+    )
+
+
+def _callbacks(params: Mapping[str, Any]) -> Sequence[Callback]:
+    return tuple(params.get("callbacks") or ())
+
+
+class Chat:
+    """Chat completions, blocking."""
+
+    def __init__(self, core: Core, run: Callable[[Flow[Any]], Any]) -> None:
+        self._core = core
+        self._run = run
+
+    def create(self, messages: Messages, **params: Unpack[ChatParams]) -> ChatCompletion:
+        """Return the model's whole answer; one HTTP request.
+
+        Args:
+            messages: Text, one message or a list of messages: :class:`ChatMessage` or dicts.
+            **params: See :class:`ChatParams`.
+
+        Raises:
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: The call failed; the class says how.
+        """
+        completion: ChatCompletion = self._run(_creating(self._core, messages, params))
+        return completion
+
+    def stream(self, messages: Messages, **params: Unpack[ChatParams]) -> ChatStream:
+        """Return the answer as a stream of chunks; one HTTP request.
+
+        Args:
+            messages: Text, one message or a list of messages: :class:`ChatMessage` or dicts.
+            **params: See :class:`ChatParams`.
+
+        Raises:
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: The call failed; the class says how.
+        """
+        opened: list[Any] = []
+        flow = _streaming(self._core, messages, params, ChatStream, opened)
+        try:
+            stream: ChatStream = self._run(flow)
+        except BaseException:
+            for wire_stream in opened:
+                wire_stream.close()
+            raise
+        return stream
+
+
+class AsyncChat:
+    """Chat completions for asyncio."""
+
+    def __init__(
+        self, core: Core, run: Callable[[Flow[Any]], Coroutine[Any, Any, Any]]
+    ) -> None:
+        self._core = core
+        self._run = run
+
+    async def create(self, messages: Messages, **params: Unpack[ChatParams]) -> ChatCompletion:
+        """Return the model's whole answer; one HTTP request.
+
+        Args:
+            messages: Text, one message or a list of messages: :class:`ChatMessage` or dicts.
+            **params: See :class:`ChatParams`.
+
+        Raises:
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: The call failed; the class says how.
+        """
+        completion: ChatCompletion = await self._run(_creating(self._core, messages, params))
+        return completion
+
+    def stream(self, messages: Messages, **params: Unpack[ChatParams]) -> AsyncChatStreamOpening:
+        """Open a stream of chunks; one HTTP request, sent when it is awaited or entered.
+
+        Both work: ``stream = await client.chat.stream(...)`` and
+        ``async with client.chat.stream(...) as stream:``.
+
+        Args:
+            messages: Text, one message or a list of messages: :class:`ChatMessage` or dicts.
+            **params: See :class:`ChatParams`.
+
+        Raises:
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: The call failed; the class says how.
+        """
+
+        async def start() -> AsyncChatStream:
+            opened: list[Any] = []
+            flow = _streaming(self._core, messages, params, AsyncChatStream, opened)
+            try:
+                stream: AsyncChatStream = await self._run(flow)
+            except BaseException:
+                for wire_stream in opened:
+                    await wire_stream.aclose()
+                raise
+            return stream
+
+        return AsyncChatStreamOpening(start)
