@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from shared_core.callbacks import ResponseEvent as ResponseEvent
     from shared_core.callbacks import RetryEvent as RetryEvent
     from shared_core.callbacks import StreamCompleteEvent as StreamCompleteEvent
+    from shared_core.chat.stream import AsyncChatStream as AsyncChatStream
+    from shared_core.chat.stream import ChatStream as ChatStream
     from shared_core.chat.types import AudioPart as AudioPart
     from shared_core.chat.types import ChatChunk as ChatChunk
     from shared_core.chat.types import ChatCompletion as ChatCompletion
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from shared_core.errors import UnsupportedTaskError as UnsupportedTaskError
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
+    from shared_core.hub.types import RouterModel as RouterModel
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
 
 __version__ = "0.1.0"
@@ -109,6 +112,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RetryEvent",
         "StreamCompleteEvent",
     ),
+    "shared_core.chat.stream": ("AsyncChatStream", "ChatStream"),
     "shared_core.chat.types": (
         "AudioPart",
         "ChatChunk",
@@ -187,6 +191,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "UnsupportedTaskError",
     ),
     "shared_core.local": ("LocalModelError", "LocalModels"),
+    "shared_core.hub.types": ("RouterModel",),
     "shared_core.resilience.retry": ("RetryPolicy",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
