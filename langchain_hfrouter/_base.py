@@ -1,0 +1,265 @@
+"""What the chat model and the embeddings share: connection settings, clients, copies, pickles.
+
+A model object holds settings; the clients behind it are made on the first call, live in a
+private attribute, and are left out of copies of the settings, pickles and dumps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+
+from langchain_hfrouter._errors import dual_errors
+from shared_core import AsyncRouterClient, InvalidSettingError, RouterClient, unknown_keyword
+
+_TOKEN_VARIABLES = (
+    "HF_TOKEN",
+    "HUGGINGFACE_API_KEY",
+    "HUGGINGFACEHUB_API_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+)
+
+# Changing one of these needs new clients.
+_CONNECTION = (
+    "api_key",
+    "base_url",
+    "timeout",
+    "max_retries",
+    "bill_to",
+    "default_headers",
+    "user_agent",
+    "hub_url",
+    "proxy",
+    "tls",
+    "limits",
+    "local",
+    "event_callbacks",
+)
+_SHARED_IN_COPIES = (
+    "http_client",
+    "http_async_client",
+    "event_callbacks",
+    "local",
+    "tls",
+    "rate_limiter",
+    "cache",
+    "callbacks",
+    "custom_get_token_ids",
+    "tokenizer",
+)
+
+
+def _token_of_environment() -> SecretStr | None:
+    """Return the token variable that the core would find first, for display and dumps."""
+    if os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return None
+    for name in _TOKEN_VARIABLES:
+        if value := os.environ.get(name, "").strip():
+            return SecretStr(value)
+    return None
+
+
+class RouterConnection(BaseModel):
+    """Connection settings of a model object."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    api_key: SecretStr | Callable[[], Any] | None = Field(
+        default_factory=_token_of_environment, exclude=True, repr=False
+    )
+    """Token: a string, a ``SecretStr``, or a callable that returns one, asked for every request.
+    None looks in the environment, ``.env``, ``secret/-secrets.sh`` and the Hub's token file."""
+
+    base_url: str | None = None
+    """Where to send requests; ``HUGGINGFACE_BASE_URL``, then the router, by default."""
+
+    timeout: float | None = 300.0
+    """Seconds to wait for an answer, or between two meaningful events of a stream. None waits
+    for ever. An ``httpx.Timeout`` is accepted: its ``read`` is taken."""
+
+    max_retries: int = Field(default=0, ge=0)
+    """Further attempts after a retryable failure: N means at most N + 1 requests."""
+
+    bill_to: str | None = Field(default=None, exclude=True)
+    """Organisation that pays; ``HF_BILL_TO`` by default."""
+
+    default_headers: Any = Field(default=None, exclude=True, repr=False)
+    """Headers sent with every request, as a mapping."""
+
+    user_agent: str | None = Field(default=None, exclude=True)
+    """Put before our own user agent."""
+
+    hub_url: str | None = Field(default=None, exclude=True)
+    """The Hub, ``HF_ENDPOINT`` by default."""
+
+    proxy: Any = Field(default=None, exclude=True, repr=False)
+    """Proxy URL, maybe with credentials."""
+
+    tls: Any = Field(default=None, exclude=True, repr=False)
+    """``shared_core`` TLS settings: certificates and versions."""
+
+    limits: Any = Field(default=None, exclude=True, repr=False)
+    """``shared_core`` size and connection limits."""
+
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """An ``httpx.Client`` of your own for synchronous calls; never closed by us."""
+
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """An ``httpx.AsyncClient`` of your own for asynchronous calls; never closed by us."""
+
+    local: Any = None
+    """True, a model folder, or ``LocalModels``: answer in this process, with no network."""
+
+    event_callbacks: Any = Field(default=(), exclude=True, repr=False)
+    """``shared_core.Callback`` objects, told of requests, responses, retries and errors."""
+
+    _clients: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    keyword_aliases: ClassVar[dict[str, str]] = {
+        "huggingfacehub_api_token": "api_key",
+        "hf_token": "api_key",
+        "request_timeout": "timeout",
+        "endpoint_url": "base_url",
+    }
+    """Other names of constructor keywords, as other packages call them."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Let the other base class finish too: LangChain notes versions there.
+
+        Args:
+            context: Pydantic's.
+        """
+        super().model_post_init(context)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_keywords(cls, values: Any) -> Any:
+        """Translate other names, and refuse keywords that do not exist."""
+        if not isinstance(values, Mapping):
+            return values
+        accepted: dict[str, Any] = {}
+        with dual_errors:
+            for name, value in values.items():
+                field = cls.keyword_aliases.get(name, name)
+                if field not in cls.model_fields:
+                    raise unknown_keyword(name, [*cls.model_fields, *cls.keyword_aliases])
+                if field in accepted and accepted[field] != value:
+                    raise InvalidSettingError(f"{name} and {field} are one setting, given twice")
+                accepted[field] = value
+        timeout = accepted.get("timeout")
+        if not isinstance(timeout, int | float) and hasattr(timeout, "read"):
+            accepted["timeout"] = timeout.read  # an httpx.Timeout
+        return accepted
+
+    @model_validator(mode="after")
+    def _check_connection(self) -> Self:
+        """Have the core check the settings now rather than at the first call."""
+        settings = self._sync_client().settings
+        # The core's wrappers hide what headers and proxies may hold.
+        if self.default_headers is not None:
+            self.__dict__["default_headers"] = settings.default_headers
+        if self.proxy is not None:
+            self.__dict__["proxy"] = settings.proxy
+        return self
+
+    def _sync_client(self) -> RouterClient:
+        client: RouterClient | None = self._clients.get("sync")
+        if client is None:
+            with dual_errors:
+                client = RouterClient(**self._client_options(), http_client=self.http_client)
+            self._clients["sync"] = client
+        return client
+
+    def _async_client(self) -> AsyncRouterClient:
+        client: AsyncRouterClient | None = self._clients.get("async")
+        if client is None:
+            with dual_errors:
+                client = AsyncRouterClient(
+                    **self._client_options(), http_client=self.http_async_client
+                )
+            self._clients["async"] = client
+        return client
+
+    def _client_options(self) -> dict[str, Any]:
+        options = {name: getattr(self, name) for name in _CONNECTION}
+        options["callbacks"] = tuple(options.pop("event_callbacks") or ())
+        # A token that we only read from the environment is left for the core to find there:
+        # it then knows, and errors say, where it came from.
+        if options["api_key"] is not None and options["api_key"] == _token_of_environment():
+            options["api_key"] = None
+        return options
+
+    def close(self) -> None:
+        """Close the connections of synchronous calls. The object can be used again."""
+        if "sync" in self._clients:
+            self._clients["sync"].close()
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections. The object can be used again."""
+        if "async" in self._clients:
+            await self._clients["async"].aclose()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name.startswith("_"):
+            return
+        # LangChain keeps a serialised copy as its cache key; a changed model is another model.
+        self.__dict__.pop("_serialized", None)
+        if (name in _CONNECTION or name.startswith("http_")) and self.__pydantic_private__:
+            self._clients = {}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; connections are shared unless *update* concerns them.
+
+        Args:
+            update: Field values of the copy, not validated.
+            deep: Whether to copy values too.
+
+        Raises:
+            InvalidSettingError: *update* names a field that does not exist.
+        """
+        changes = {self.keyword_aliases.get(k, k): v for k, v in (update or {}).items()}
+        for name in changes:
+            if name not in type(self).model_fields:
+                with dual_errors:
+                    raise unknown_keyword(name, type(self).model_fields)
+        copied = super().model_copy(update=changes, deep=deep)
+        if any(name in _CONNECTION or name.startswith("http_") for name in changes):
+            copied._clients = {}
+        return copied
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied.__dict__.pop("_serialized", None)
+        copied._clients = dict(self._clients)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        for name in _SHARED_IN_COPIES:
+            value = self.__dict__.get(name)
+            if value is not None:
+                memo[id(value)] = value
+        memo[id(self._clients)] = {}
+        copied = super().__deepcopy__(memo)
+        copied.__dict__.pop("_serialized", None)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        for name in ("http_client", "http_async_client"):
+            if getattr(self, name) is not None:
+                raise TypeError(f"a model with an {name} of your own cannot be pickled")
+        state = dict(super().__getstate__())
+        fields = {k: v for k, v in state["__dict__"].items() if k != "_serialized"}
+        fields["api_key"] = None  # secrets do not travel: the copy finds its own
+        state["__dict__"] = fields
+        state["__pydantic_fields_set__"] = state["__pydantic_fields_set__"] - {"api_key"}
+        state["__pydantic_private__"] = {**(state["__pydantic_private__"] or {}), "_clients": {}}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__["api_key"] = _token_of_environment()

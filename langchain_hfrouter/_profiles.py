@@ -1,0 +1,132 @@
+"""Model profiles: what a model, at a provider, can do.
+
+The shipped snapshot knows models; only the router's list knows providers. The list is read on
+request (:meth:`ChatHFRouter.refresh_profile`), never while a model is built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from langchain_core.language_models.model_profile import ModelProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Method = Literal["function_calling", "json_schema", "json_mode"]
+
+_POLICIES = ("fastest", "cheapest", "preferred", "auto")
+
+
+def _entry(context: int | None = None, **facts: Any) -> ModelProfile:
+    base: dict[str, Any] = {"text_inputs": True, "text_outputs": True, "open_weights": True}
+    if context is not None:
+        base["max_input_tokens"] = context
+    return cast("ModelProfile", {**base, "tool_calling": True, **facts})
+
+
+# From the models' cards and configurations on the Hub (context as trained; a provider may
+# serve less). Whether JSON schemas are enforced is a matter of the provider and not here.
+SNAPSHOT: Final[dict[str, ModelProfile]] = {
+    "openai/gpt-oss-20b": _entry(131_072, reasoning_output=True),
+    "openai/gpt-oss-120b": _entry(131_072, reasoning_output=True),
+    "meta-llama/Llama-3.1-8B-Instruct": _entry(131_072, reasoning_output=False),
+    "meta-llama/Llama-3.1-70B-Instruct": _entry(131_072, reasoning_output=False),
+    "meta-llama/Llama-3.3-70B-Instruct": _entry(131_072, reasoning_output=False),
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct": _entry(image_inputs=True, reasoning_output=False),
+    "meta-llama/Llama-4-Maverick-17B-128E-Instruct": _entry(
+        image_inputs=True, reasoning_output=False
+    ),
+    "Qwen/Qwen2.5-7B-Instruct": _entry(32_768, reasoning_output=False),
+    "Qwen/Qwen2.5-72B-Instruct": _entry(32_768, reasoning_output=False),
+    "Qwen/Qwen2.5-Coder-32B-Instruct": _entry(32_768, reasoning_output=False),
+    "Qwen/Qwen2.5-VL-7B-Instruct": _entry(128_000, image_inputs=True, reasoning_output=False),
+    "Qwen/Qwen3-4B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-8B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-32B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-235B-A22B-Instruct-2507": _entry(262_144, reasoning_output=False),
+    "Qwen/Qwen3-235B-A22B-Thinking-2507": _entry(262_144, reasoning_output=True),
+    "Qwen/Qwen3-Coder-480B-A35B-Instruct": _entry(262_144, reasoning_output=False),
+    "deepseek-ai/DeepSeek-R1": _entry(163_840, reasoning_output=True),
+    "deepseek-ai/DeepSeek-R1-0528": _entry(163_840, reasoning_output=True),
+    "deepseek-ai/DeepSeek-V3-0324": _entry(163_840, reasoning_output=False),
+    "moonshotai/Kimi-K2-Instruct": _entry(131_072, reasoning_output=False),
+    "google/gemma-3-27b-it": _entry(131_072, image_inputs=True, reasoning_output=False),
+    "HuggingFaceTB/SmolLM3-3B": _entry(65_536, reasoning_output=True),
+}
+
+
+def model_id(model: str) -> str:
+    """Return the Hub id without the suffix.
+
+    Args:
+        model: Hub id, maybe with ``:provider`` or ``:policy``.
+    """
+    return _split(model)[0]
+
+
+def _split(model: str) -> tuple[str, str | None]:
+    name, colon, suffix = model.rpartition(":")
+    return (name, suffix) if colon and name and "/" not in suffix else (model, None)
+
+
+def snapshot(model: str, provider: str | None) -> ModelProfile | None:
+    """Return the shipped profile, or None for a model that is not in it.
+
+    Args:
+        model: Hub id, maybe with a suffix.
+        provider: Serving provider, if chosen by argument. The snapshot does not know providers.
+    """
+    known = SNAPSHOT.get(model_id(model))
+    return cast("ModelProfile", dict(known)) if known is not None else None
+
+
+def of_entry(entry: Any, model: str, provider: str | None) -> ModelProfile:
+    """Return the profile that the router's list gives.
+
+    With a pinned provider it is that provider's offer. Without, it is what every live
+    provider offers: automatic routing may choose any of them.
+
+    Args:
+        entry: The model in the router's list.
+        model: Hub id, maybe with a suffix.
+        provider: Serving provider, if chosen by argument.
+    """
+    suffix = _split(model)[1]
+    pinned = provider or (suffix if suffix not in _POLICIES else None)
+    offer = entry.provider(pinned) if pinned else None
+    offers = [offer] if offer is not None else list(entry.live_providers)
+    facts: dict[str, Any] = dict(snapshot(model, provider) or {})
+    if entry.input_modalities:
+        for kind in ("text", "image", "audio", "video"):
+            facts[f"{kind}_inputs"] = kind in entry.input_modalities
+    if entry.output_modalities:
+        for kind in ("text", "image", "audio", "video"):
+            facts[f"{kind}_outputs"] = kind in entry.output_modalities
+    context = offer.context_length if offer is not None else entry.context_length
+    if context:
+        facts["max_input_tokens"] = context
+    for fact, attribute in (
+        ("tool_calling", "supports_tools"),
+        ("structured_output", "supports_structured_output"),
+    ):
+        claims = [getattr(each, attribute) for each in offers]
+        if claims and all(claim is not None for claim in claims):
+            facts[fact] = all(claims)
+        elif any(claim is False for claim in claims):
+            facts[fact] = False
+    return cast("ModelProfile", facts)
+
+
+def best_method(profile: Mapping[str, Any] | None) -> Method:
+    """Return how to ask for a structure.
+
+    Args:
+        profile: What is known of the model, or None.
+    """
+    known = profile or {}
+    if known.get("structured_output"):
+        return "json_schema"
+    if known.get("tool_calling") is False:
+        return "json_mode" if known.get("structured_output") is False else "json_schema"
+    return "function_calling"

@@ -1,0 +1,134 @@
+"""Streamed core chunks to ``ChatGenerationChunk``: constant work per chunk.
+
+Text goes into ``content`` (always a string) and reasoning into ``additional_kwargs``, so that
+merging chunks is plain concatenation. Whatever must not be merged (names, finish reason, usage,
+log probabilities, a refusal) is held back and sent once, on the closing chunk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk, ToolCallChunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_hfrouter._messages import PROVIDER
+from langchain_hfrouter._results import answer_metadata, usage_metadata
+from shared_core import ChatChunk, ToolCallDelta, Usage
+
+
+class ChunkConverter:
+    """Converts the chunks of one stream.
+
+    Args:
+        requested_model: Reported when the server names no model.
+    """
+
+    __slots__ = (
+        "_created",
+        "_fingerprint",
+        "_finish",
+        "_id",
+        "_logprobs",
+        "_model",
+        "_refusal",
+        "_usage",
+    )
+
+    def __init__(self, requested_model: str) -> None:
+        self._model = requested_model
+        self._id = ""
+        self._created: int | None = None
+        self._finish: str | None = None
+        self._fingerprint: str | None = None
+        self._usage: Usage | None = None
+        self._logprobs: dict[str, Any] = {}
+        self._refusal: list[str] = []
+
+    def convert(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
+        """Return what *chunk* adds to the answer, or None if that is nothing to show.
+
+        Args:
+            chunk: The next chunk of the first choice.
+        """
+        self._remember(chunk)
+        if not (chunk.text or chunk.reasoning or chunk.tool_calls):
+            return None
+        kept = {"reasoning_content": chunk.reasoning} if chunk.reasoning else {}
+        message = AIMessageChunk(
+            content=chunk.text,
+            additional_kwargs=kept,
+            tool_call_chunks=[_call_chunk(delta) for delta in chunk.tool_calls],
+            response_metadata={"model_provider": PROVIDER},
+        )
+        return ChatGenerationChunk(message=message)
+
+    def close(self, request_id: str | None, inference_provider: str | None) -> ChatGenerationChunk:
+        """Return the closing chunk: usage and metadata, once.
+
+        Args:
+            request_id: The server's id of the exchange.
+            inference_provider: Who served the call.
+        """
+        metadata = answer_metadata(
+            model=self._model,
+            id=self._id,
+            created=self._created,
+            finish_reason=self._finish,
+            system_fingerprint=self._fingerprint,
+            logprobs=self._logprobs or None,
+            request_id=request_id,
+            inference_provider=inference_provider,
+        )
+        # A refusal is short, and event streams know no pieces of it.
+        refusal = "".join(self._refusal)
+        message = AIMessageChunk(
+            content="",
+            additional_kwargs={"refusal": refusal} if refusal else {},
+            usage_metadata=usage_metadata(self._usage),
+            response_metadata=metadata,
+            chunk_position="last",
+        )
+        info = {"finish_reason": self._finish} if self._finish else None
+        return ChatGenerationChunk(message=message, generation_info=info)
+
+    def _remember(self, chunk: ChatChunk) -> None:
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.id:
+            self._id = chunk.id
+        if chunk.finish_reason:
+            self._finish = chunk.finish_reason
+        if chunk.usage is not None:
+            self._usage = chunk.usage  # counts so far: the last one holds them all
+        if chunk.refusal:
+            self._refusal.append(chunk.refusal)
+        if chunk.logprobs:
+            _append(self._logprobs, chunk.logprobs)
+        fingerprint = chunk.raw.get("system_fingerprint")
+        if isinstance(fingerprint, str) and fingerprint:
+            self._fingerprint = fingerprint
+        if isinstance(created := chunk.raw.get("created"), int):
+            self._created = created
+
+
+def _call_chunk(delta: ToolCallDelta) -> ToolCallChunk:
+    return ToolCallChunk(
+        type="tool_call_chunk",
+        index=delta.index,
+        id=delta.id,
+        name=delta.name,
+        args=delta.arguments,
+    )
+
+
+def _append(collected: dict[str, Any], new: Any) -> None:
+    """Add the log probabilities of new tokens: lists grow, anything else is replaced."""
+    if not isinstance(new, dict):
+        return
+    for name, value in new.items():
+        known = collected.get(name)
+        if isinstance(known, list) and isinstance(value, list):
+            known.extend(value)
+        elif value is not None or name not in collected:
+            collected[name] = list(value) if isinstance(value, list) else value

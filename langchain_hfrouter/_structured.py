@@ -1,0 +1,356 @@
+"""``with_structured_output``: asking for a structure, and reading it from the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, BaseMessageChunk
+from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.json import parse_partial_json
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel, ValidationError
+from typing_extensions import override
+
+from langchain_hfrouter import _params
+from langchain_hfrouter._errors import RefusalError, StructuredOutputParserError, promote
+from shared_core import unknown_keyword
+
+if TYPE_CHECKING:
+    from langchain_hfrouter.chat_models import ChatHFRouter
+
+METHODS = ("function_calling", "json_schema", "json_mode")
+_NAME_LENGTH = 64  # of a schema or function: [A-Za-z0-9_-]{1,64} (OpenAI's limit)
+_FENCE = re.compile(r"\s*```[\w-]*[ \t]*\r?\n?(?P<body>.*?)\s*(?:```\s*)?\Z", re.DOTALL)
+_THINK = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+
+
+def runnable(
+    model: ChatHFRouter,
+    schema: Any,
+    method: str,
+    *,
+    include_raw: bool,
+    strict: bool | None,
+    tools: Sequence[Any] | None,
+    extra: dict[str, Any],
+) -> Runnable[LanguageModelInput, Any]:
+    """Return *model* asking for *schema*, followed by the parser.
+
+    Args:
+        model: The model.
+        schema: What to answer with.
+        method: One of :data:`METHODS`.
+        include_raw: Answer ``{"raw", "parsed", "parsing_error"}``.
+        strict: Passed on where the method has it.
+        tools: Tools besides.
+        extra: Further parameters of each call.
+
+    Raises:
+        ValueError: The combination is impossible.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if schema is None and method != "json_mode":
+        raise ValueError(f"method {method!r} needs a schema")
+    if method == "json_mode" and (strict or tools):
+        raise ValueError("json_mode has neither strict nor tools: use json_schema")
+    for name in extra:
+        if not _params.is_call_parameter(name):
+            raise promote(unknown_keyword(name, ["include_raw", "method", "strict", "tools"]))
+    schema = _titled(schema)
+    parser = StructuredParser(
+        target=schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+    )
+    asked = {"method": method} if strict is None else {"method": method, "strict": strict}
+    if schema is not None:
+        extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
+    if method == "function_calling":
+        parser.tool = convert_to_openai_tool(schema)["function"]["name"]
+        parser.other_tools = bool(tools)
+        asking = model.bind_tools(
+            [schema, *(tools or ())],
+            tool_choice="any" if tools else parser.tool,
+            strict=strict,
+            **extra,
+        )
+    else:
+        form: Any = {"type": "json_object"}
+        if method == "json_schema":
+            form = response_format(schema, strict=strict)
+        parser.other_tools = bool(tools)
+        asking = model.bind_tools(tools or [], response_format=form, **extra)
+    return _with_raw(asking, parser) if include_raw else asking | parser
+
+
+def _with_raw(
+    asking: Runnable[LanguageModelInput, AIMessage], parser: StructuredParser
+) -> Runnable[LanguageModelInput, Any]:
+    parsed = RunnablePassthrough.assign(
+        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
+    )
+    failed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=asking) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def _titled(schema: Any) -> Any:
+    """A JSON schema without a title gets one: LangChain names the function after it."""
+    if isinstance(schema, Mapping) and not {"title", "name", "function", "toolSpec"} & set(schema):
+        return {"title": "Output", **schema}
+    return schema
+
+
+def response_format(schema: Any, *, strict: bool | None) -> Any:
+    """Return the ``response_format`` that asks for *schema*.
+
+    Args:
+        schema: A ready ``response_format`` is returned as it is; otherwise a pydantic class
+            (v2 or v1), a ``TypedDict`` class, a JSON schema or an OpenAI tool or function.
+        strict: Sent when not None.
+    """
+    if isinstance(schema, Mapping) and schema.get("type") in ("json_schema", "json_object", "text"):
+        return dict(schema)
+    schema = _titled(schema)
+    if isinstance(schema, Mapping) and isinstance(schema.get("json_schema"), Mapping):
+        return {"type": "json_schema", **schema}
+    plain = convert_to_json_schema(schema, strict=strict or None)
+    name, description = plain.pop("title"), plain.pop("description", None)
+    inner: dict[str, Any] = {"name": _sanitised(name)}
+    if description:
+        inner["description"] = description
+    inner["schema"] = _own_schema(schema) if not strict else plain
+    inner["schema"] = inner["schema"] or {"type": "object", "properties": {}}
+    if strict is not None:
+        inner["strict"] = strict
+    return {"type": "json_schema", "json_schema": inner}
+
+
+def _own_schema(schema: Any) -> dict[str, Any]:
+    """The schema in the author's own form: references and titles stay."""
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        if issubclass(schema, BaseModel):
+            return schema.model_json_schema()
+        legacy: dict[str, Any] = schema.schema()  # pydantic.v1
+        return legacy
+    if isinstance(schema, Mapping) and "properties" in schema:
+        return dict(schema)
+    plain = convert_to_json_schema(schema)
+    return {key: value for key, value in plain.items() if key not in ("title", "description")}
+
+
+def _sanitised(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:_NAME_LENGTH] or "output"
+
+
+class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
+    """Reads the structure from an answer: from a tool call, or from text that is JSON.
+
+    While streaming it gives what is there so far. The end of the answer is read strictly:
+    prose, broken JSON, a cut or a refusal is an error, never a silent None.
+    """
+
+    target: Any = None
+    """Pydantic class to validate with, v2 or v1; None gives a dict."""
+
+    tool: str | None = None
+    """Name of the tool whose arguments are the answer; None reads the text."""
+
+    other_tools: bool = False
+    """Whether the model may call other tools instead: then there is no structure yet."""
+
+    @property
+    @override
+    def _type(self) -> str:
+        return "hfrouter-structured"
+
+    @override
+    def parse(self, text: str) -> Any:
+        return self._validated(_json_of(text), text)
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        generation = result[0]
+        message = getattr(generation, "message", None)
+        if not isinstance(message, BaseMessage):
+            message = AIMessage(content=generation.text)
+        if partial:
+            return self._so_far(message)
+        _raise_if_refused(message)
+        try:
+            return self._whole(message)
+        except StructuredOutputParserError as error:
+            if message.response_metadata.get("finish_reason") != "length":
+                raise
+            raise StructuredOutputParserError(
+                "the answer was cut off at max_tokens (finish_reason 'length'), and what there "
+                f"is cannot be used: {error.message}",
+                llm_output=error.llm_output or "",
+                guidance="Raise max_tokens, or ask for less.",
+            ) from error
+
+    def _so_far(self, message: BaseMessage) -> Any:
+        if self.tool is None:
+            text = _unwrapped(message.text, open_end=True)
+            if not text.lstrip().startswith(("{", "[")):
+                return None
+            try:
+                data = parse_partial_json(text)
+            except ValueError:
+                return None
+        else:
+            call = self._call(message)
+            data = call["args"] if call is not None else None
+        if data is None or not isinstance(data, dict):
+            return data if self.target is None else None
+        try:
+            return self._validated(data, "")
+        except StructuredOutputParserError:
+            return None
+
+    def _whole(self, message: BaseMessage) -> Any:
+        calls = getattr(message, "tool_calls", [])
+        if self.tool is None:
+            if calls and self.other_tools and not message.text.strip():
+                return None
+            return self._validated(_json_of(message.text), message.text)
+        call = self._call(message)
+        if call is not None:
+            return self._validated(call["args"], json.dumps(call["args"], ensure_ascii=False))
+        for broken in getattr(message, "invalid_tool_calls", []):
+            raise StructuredOutputParserError(
+                f"the arguments of {broken['name']} are not a JSON object",
+                llm_output=broken["args"] or "",
+            )
+        if calls and self.other_tools:
+            return None
+        raise StructuredOutputParserError(
+            f"the model answered in prose instead of calling {self.tool}",
+            llm_output=message.text,
+            guidance="Use a model with tool calls, or method='json_schema'.",
+        )
+
+    def _call(self, message: BaseMessage) -> Any:
+        for call in getattr(message, "tool_calls", []):
+            if call["name"] == self.tool:
+                return call
+        return None
+
+    def _validated(self, data: Any, text: str) -> Any:
+        if self.target is None:
+            return data
+        try:
+            if issubclass(self.target, BaseModel):
+                return self.target.model_validate(data)
+            return self.target.parse_obj(data)  # pydantic.v1
+        except ValueError as error:  # both ValidationErrors are
+            details = error.errors(include_url=False) if isinstance(error, ValidationError) else ()
+            raise StructuredOutputParserError(
+                f"the answer is not a valid {self.target.__name__}: {error}",
+                llm_output=text,
+                errors=details,
+            ) from error
+
+    @override
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
+        answer: ChatGenerationChunk | None = None
+        latest = None
+        for piece in input:
+            answer = _grown(answer, piece)
+            now = self.parse_result([answer], partial=True)
+            if now is not None and now != latest:
+                yield now
+                latest = now
+        if answer is not None:
+            final = self.parse_result([_closed(answer)])
+            if final is not None and final != latest:
+                yield final
+
+    @override
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
+        answer: ChatGenerationChunk | None = None
+        latest = None
+        async for piece in input:
+            answer = _grown(answer, piece)
+            now = self.parse_result([answer], partial=True)
+            if now is not None and now != latest:
+                yield now
+                latest = now
+        if answer is not None:
+            final = self.parse_result([_closed(answer)])
+            if final is not None and final != latest:
+                yield final
+
+
+def _grown(answer: ChatGenerationChunk | None, piece: str | BaseMessage) -> ChatGenerationChunk:
+    from langchain_core.messages import AIMessageChunk
+
+    if isinstance(piece, str):
+        piece = AIMessageChunk(content=piece)
+    elif not isinstance(piece, BaseMessageChunk):
+        fields = {k: v for k, v in piece.model_dump().items() if k != "type"}
+        piece = AIMessageChunk(**fields)
+    chunk = ChatGenerationChunk(message=piece)
+    return chunk if answer is None else answer + chunk
+
+
+def _closed(answer: ChatGenerationChunk) -> ChatGeneration:
+    """The whole answer, its tool arguments read strictly: half an object is broken JSON."""
+    from langchain_hfrouter._results import tool_calls
+    from shared_core import ToolCall
+
+    message = answer.message
+    pieces = getattr(message, "tool_call_chunks", None)
+    if not pieces:
+        return ChatGeneration(message=message)
+    good, bad = tool_calls(
+        [ToolCall(p["id"] or "", p["name"] or "", p["args"] or "") for p in pieces]
+    )
+    return ChatGeneration(
+        message=AIMessage(
+            content=message.content,
+            additional_kwargs=message.additional_kwargs,
+            response_metadata=message.response_metadata,
+            tool_calls=good,
+            invalid_tool_calls=bad,
+        )
+    )
+
+
+def _raise_if_refused(message: BaseMessage) -> None:
+    refusal = message.additional_kwargs.get("refusal")
+    if not refusal and isinstance(message.content, list):
+        refusals = [
+            b for b in message.content if isinstance(b, dict) and b.get("type") == "refusal"
+        ]
+        refusal = "".join(str(block.get("refusal") or "") for block in refusals)
+    if refusal:
+        raise RefusalError(f"the model refused: {refusal}", raw_message=message)
+
+
+def _json_of(text: str) -> Any:
+    body = _unwrapped(text)
+    try:
+        return json.loads(body, strict=False)
+    except ValueError as error:
+        raise StructuredOutputParserError(
+            f"the answer is not JSON: {error}" if text.strip() else "the answer is empty",
+            llm_output=text,
+        ) from error
+
+
+def _unwrapped(text: str, *, open_end: bool = False) -> str:
+    """Take off a leading ``<think>`` block and one code fence around the whole answer."""
+    text = _THINK.sub("", text, count=1) if "<think>" in text else text
+    if not text.lstrip().startswith("```"):
+        return text
+    if not open_end and not text.rstrip().endswith("```"):
+        return text
+    found = _FENCE.match(text)
+    return found["body"] if found else text

@@ -1,0 +1,84 @@
+"""Standard content blocks (v1) of our messages, whole or streamed.
+
+LangChain asks the translator registered under a message's ``model_provider``. Streamed
+blocks carry unique string indexes that start with ``lc_``: core merges blocks by index, and
+its own numbering would let text 0 and tool call 0 swallow each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import content as types
+from langchain_core.messages.block_translators import register_translator
+
+from langchain_hfrouter._messages import PROVIDER
+
+
+def translate_content(message: AIMessage) -> list[types.ContentBlock]:
+    """Return the blocks of a whole message.
+
+    Args:
+        message: A message of ours.
+
+    Raises:
+        NotImplementedError: Its content is a list already; core's own reading serves.
+    """
+    blocks = _spoken(message)
+    blocks.extend(_whole_call(call) for call in message.tool_calls)
+    return cast("list[types.ContentBlock]", blocks)
+
+
+def translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock]:
+    """Return the blocks of a chunk, or of several chunks added up.
+
+    Args:
+        message: A chunk of ours.
+
+    Raises:
+        NotImplementedError: Its content is a list already; core's own reading serves.
+    """
+    blocks = _spoken(message)
+    if message.chunk_position == "last":
+        blocks.extend(_whole_call(call) for call in message.tool_calls)
+        blocks.extend(dict(bad) for bad in message.invalid_tool_calls)
+        return cast("list[types.ContentBlock]", blocks)
+    for block in blocks:
+        block["index"] = _INDEXES[block["type"]]
+    for chunk in message.tool_call_chunks:
+        block = {
+            "type": "tool_call_chunk",
+            "id": chunk.get("id"),
+            "name": chunk.get("name"),
+            "args": chunk.get("args"),
+        }
+        if chunk.get("index") is not None:
+            block["index"] = f"lc_tc_{chunk['index']}"
+        blocks.append(block)
+    return cast("list[types.ContentBlock]", blocks)
+
+
+_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
+
+
+def _spoken(message: AIMessage) -> list[dict[str, Any]]:
+    if not isinstance(message.content, str):
+        raise NotImplementedError
+    blocks: list[dict[str, Any]] = []
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
+        blocks.append({"type": "reasoning", "reasoning": reasoning})
+    if message.content:
+        blocks.append({"type": "text", "text": message.content})
+    if refusal := message.additional_kwargs.get("refusal"):
+        blocks.append({"type": "refusal", "refusal": refusal})
+    return blocks
+
+
+def _whole_call(call: Any) -> dict[str, Any]:
+    return {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
+
+
+def register() -> None:
+    """Tell LangChain about our blocks. Safe to repeat."""
+    register_translator(PROVIDER, translate_content, translate_content_chunk)

@@ -1,0 +1,385 @@
+"""``ChatHFRouter``: chat models of the Hugging Face router in LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, Field, model_validator
+
+from langchain_hfrouter import _params, _profiles, _structured, _tokens, _translator
+from langchain_hfrouter._base import RouterConnection
+from langchain_hfrouter._errors import dual_errors
+from langchain_hfrouter._messages import PROVIDER, to_core
+from langchain_hfrouter._results import chat_result
+from langchain_hfrouter._stream import ChunkConverter
+from langchain_hfrouter._tools import tool_choice_of, tool_schemas
+from shared_core import __version__
+
+_translator.register()
+
+
+class ChatHFRouter(RouterConnection, BaseChatModel):
+    """A chat model behind the Hugging Face router, or any server that speaks its protocol.
+
+    Only what is set is sent. One call is one request, unless ``max_retries`` says otherwise.
+
+    Example:
+        >>> model = ChatHFRouter(model="openai/gpt-oss-120b:groq", temperature=0)
+        >>> model.invoke("Say hello.").text  # doctest: +SKIP
+
+    Errors are both ours (``shared_core.RateLimitError``) and LangChain's
+    (``langchain_core.exceptions.ModelRateLimitError``), with ``.response`` and ``.request_id``.
+    """
+
+    model: str
+    """Hub id, maybe with a suffix: ``"org/name"``, ``"org/name:groq"``, ``"org/name:cheapest"``."""
+
+    provider: str | None = None
+    """Serving provider, e.g. ``"groq"``: the same as a suffix. Exclusive with ``policy``."""
+
+    policy: str | None = None
+    """``"fastest"``, ``"cheapest"`` or ``"preferred"``: the same as a suffix."""
+
+    temperature: float | None = None
+    """Sampling temperature, 0 to 2."""
+
+    max_tokens: int | None = None
+    """Most tokens to generate."""
+
+    max_completion_tokens: int | None = None
+    """The same under the name that some reasoning models want."""
+
+    top_p: float | None = None
+    """Nucleus sampling, 0 to 1."""
+
+    frequency_penalty: float | None = None
+    """-2 to 2."""
+
+    presence_penalty: float | None = None
+    """-2 to 2."""
+
+    stop: list[str] | str | None = None
+    """Texts at which generation ends."""
+
+    seed: int | None = None
+    """For repeatable sampling, best effort."""
+
+    n: int | None = None
+    """Number of answers; streams have one."""
+
+    logprobs: bool | None = None
+    """Return log probabilities, in ``response_metadata["logprobs"]``."""
+
+    top_logprobs: int | None = None
+    """Alternatives per token, 0 to 5; needs ``logprobs``."""
+
+    logit_bias: dict[str, float] | None = None
+    """Token id -> bias."""
+
+    reasoning_effort: str | None = None
+    """``"low"``, ``"medium"``, ``"high"`` ...; values depend on the model."""
+
+    reasoning_echo: bool | Literal["auto", "always", "never"] = "auto"
+    """Whether earlier reasoning is sent back: ``"auto"`` for turns with tool calls, for models
+    that take it; ``"always"`` (True); ``"never"`` (False)."""
+
+    split_think: bool = False
+    """Whether ``<think>...</think>`` at the start of the text is split off as reasoning."""
+
+    user: str | None = None
+    """Your id of the end user."""
+
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the request body; they win over all others."""
+
+    stream_usage: bool = True
+    """Ask for token counts in streams."""
+
+    streaming: bool = False
+    """Whether ``invoke`` streams under the hood."""
+
+    structured_output_method: Literal["function_calling", "json_schema", "json_mode"] | None = None
+    """Default method of :meth:`with_structured_output`; None decides by the profile."""
+
+    tokenizer: Any = Field(default=None, exclude=True, repr=False)
+    """Counts tokens offline: a path of a ``tokenizer.json``, a ``shared_core`` token counter, or
+    a function from text to a number. None estimates."""
+
+    keyword_aliases: ClassVar[dict[str, str]] = {
+        **RouterConnection.keyword_aliases,
+        "model_name": "model",
+        "model_id": "model",
+        "repo_id": "model",
+        "stop_sequences": "stop",
+        "max_new_tokens": "max_tokens",
+        "model_kwargs": "extra_body",
+    }
+
+    @model_validator(mode="after")
+    def _set_hfrouter_version(self) -> Self:
+        self._add_version("hfrouter", __version__)
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The model, under the name that LangChain's tools look for."""
+        return self.model
+
+    @model_name.setter
+    def model_name(self, value: str) -> None:
+        self.model = value
+
+    @property
+    def _llm_type(self) -> str:
+        return "hfrouter-chat"
+
+    # --- calls
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with dual_errors:
+            params = _params.of_call(self, stop, kwargs)
+            completion = self._sync_client().chat.create(to_core(messages), **params)
+            return chat_result(completion, params["model"])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with dual_errors:
+            params = _params.of_call(self, stop, kwargs)
+            completion = await self._async_client().chat.create(to_core(messages), **params)
+            return chat_result(completion, params["model"])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        # LangChain announces new tokens itself: doing it here too would count them twice.
+        with dual_errors:
+            params = _params.of_call(self, stop, kwargs, stream=True)
+            converter = ChunkConverter(params["model"])
+            with self._sync_client().chat.stream(to_core(messages), **params) as stream:
+                for chunk in stream:
+                    converted = converter.convert(chunk)
+                    if converted is not None:
+                        yield converted
+                yield converter.close(stream.request_id, stream.provider)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with dual_errors:
+            params = _params.of_call(self, stop, kwargs, stream=True)
+            converter = ChunkConverter(params["model"])
+            async with self._async_client().chat.stream(to_core(messages), **params) as stream:
+                async for chunk in stream:
+                    converted = converter.convert(chunk)
+                    if converted is not None:
+                        yield converted
+                yield converter.close(stream.request_id, stream.provider)
+
+    # --- tools and structure
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with tools bound to it.
+
+        Args:
+            tools: Functions, classes, ``BaseTool`` objects or dicts. No tools send no tools.
+            tool_choice: ``"any"`` or ``"required"`` (some tool), True, a tool's name, ``"auto"``,
+                ``"none"``, or a dict.
+            strict: Ask the provider to follow the schemas exactly; not sent when None.
+            parallel_tool_calls: Whether several calls may come at once; not sent when None.
+            **kwargs: Further parameters of each call, e.g. ``response_format=``.
+
+        Raises:
+            ValueError: *tool_choice* names no bound tool.
+        """
+        schemas = tool_schemas(tools, strict=strict)
+        if schemas:
+            kwargs["tools"] = schemas
+            choice = tool_choice_of(tool_choice, schemas)
+            if choice is not None:
+                kwargs["tool_choice"] = choice
+            if parallel_tool_calls is not None:
+                kwargs["parallel_tool_calls"] = parallel_tool_calls
+        if kwargs.get("response_format") is not None:
+            kwargs["response_format"] = _structured.response_format(
+                kwargs["response_format"], strict=None
+            )
+        return self.bind(**kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        include_raw: bool = False,
+        method: Literal["function_calling", "json_schema", "json_mode"] | None = None,
+        strict: bool | None = None,
+        tools: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Return a runnable that answers with *schema*.
+
+        Args:
+            schema: Pydantic class (v2 or v1), ``TypedDict`` class, JSON schema or OpenAI tool.
+                None only with ``method="json_mode"``.
+            include_raw: Answer ``{"raw", "parsed", "parsing_error"}`` and raise no parsing error.
+            method: How to ask for it. By default the profile of the model and its provider
+                decides: ``"json_schema"`` where supported, else ``"function_calling"``.
+            strict: Ask the provider to follow the schema exactly; not sent when None.
+            tools: Tools that the model may call besides.
+            **kwargs: Further parameters of each call.
+
+        Returns:
+            A runnable that gives an instance of a pydantic class, else a dict. Streams give
+            what is there so far.
+
+        Raises:
+            ValueError: The combination is impossible, or a keyword is unknown.
+        """
+        chosen = method or self.structured_output_method or _profiles.best_method(self.profile)
+        return _structured.runnable(
+            self, schema, chosen, include_raw=include_raw, strict=strict, tools=tools, extra=kwargs
+        )
+
+    # --- identity: caches, traces, dumps
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether ``langchain_core.load`` can dump and load this class: yes."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Constructor keywords that are dumped as names of environment variables."""
+        secrets = {"api_key": "HF_TOKEN"}
+        if self.bill_to is not None:
+            secrets["bill_to"] = "HF_BILL_TO"
+        return secrets
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return _params.identifying(self)
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        return super()._get_invocation_params(stop=stop, **_params.showable(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return super()._get_llm_string(stop=stop, **_params.showable(kwargs))
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return _params.langsmith(self, PROVIDER, stop, kwargs)
+
+    def configurable_fields(self, **kwargs: Any) -> Any:
+        """Return this model with fields that a run's config can set.
+
+        Args:
+            **kwargs: Field name -> ``ConfigurableField``; aliases such as ``model_name`` too.
+        """
+        return super().configurable_fields(
+            **{self.keyword_aliases.get(name, name): field for name, field in kwargs.items()}
+        )
+
+    # --- profile and tokens
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return _profiles.snapshot(self.model, self.provider)
+
+    def refresh_profile(self) -> ModelProfile | None:
+        """Read the profile from the router's model list (one request) and keep it.
+
+        Returns:
+            The profile of the model at its provider, or of what all providers have in common.
+
+        Raises:
+            APIError: The list could not be read, or does not know the model.
+        """
+        with dual_errors:
+            entry = self._sync_client().models.get(_profiles.model_id(self.model))
+        self.profile = _profiles.of_entry(entry, self.model, self.provider)
+        return self.profile
+
+    async def arefresh_profile(self) -> ModelProfile | None:
+        """Read the profile from the router's model list (one request) and keep it.
+
+        Returns:
+            See :meth:`refresh_profile`.
+
+        Raises:
+            APIError: The list could not be read, or does not know the model.
+        """
+        with dual_errors:
+            entry = await self._async_client().models.get(_profiles.model_id(self.model))
+        self.profile = _profiles.of_entry(entry, self.model, self.provider)
+        return self.profile
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the token ids of *text*; needs ``tokenizer=`` or ``custom_get_token_ids=``.
+
+        Args:
+            text: The text.
+
+        Raises:
+            ValueError: There is no tokenizer.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return _tokens.ids(self.tokenizer, text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count the tokens of *text*, offline; an estimate unless there is a tokenizer.
+
+        Args:
+            text: The text.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return _tokens.count(self.tokenizer, text)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Count the tokens of a conversation, offline, tools included.
+
+        Args:
+            messages: The conversation.
+            tools: Tools that go with it.
+        """
+        schemas = tool_schemas(tools) if tools else []
+        return _tokens.count_messages(self.get_num_tokens, to_core(messages), schemas)
