@@ -41,7 +41,7 @@ def check(target: Target, name: str, result: Any) -> None:
 def test_blocking_client_understands(target: Target, name: str) -> None:
     with (
         cassette(f"{target.name}/{name}") as tape,
-        RouterClient(api_key=TOKEN, base_url=f"{REPLAY_URL}/v1") as client,
+        RouterClient(api_key=TOKEN, base_url=target.chat_url) as client,
     ):
         result = SCENARIOS[name].call(client, target)
     check(target, name, result)
@@ -51,7 +51,7 @@ def test_blocking_client_understands(target: Target, name: str) -> None:
 @pytest.mark.parametrize(("target", "name"), RECORDED, ids=ids)
 async def test_async_client_understands(target: Target, name: str) -> None:
     with cassette(f"{target.name}/{name}") as tape:
-        async with AsyncRouterClient(api_key=TOKEN, base_url=f"{REPLAY_URL}/v1") as client:
+        async with AsyncRouterClient(api_key=TOKEN, base_url=target.chat_url) as client:
             result = await settle(SCENARIOS[name].call(client, target))
     check(target, name, result)
     assert tape.all_played

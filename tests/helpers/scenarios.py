@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared_core import BadRequestError, ChatCompletion, RouterError
+from tests.helpers.cassettes import REPLAY_URL
 
 WEATHER = {
     "type": "function",
@@ -47,7 +48,7 @@ class Target:
     embedding_model: str
 
 
-LLAMA = Target("llama", "/v1", "/v1", "taught", "minilm")
+LLAMA = Target("llama", f"{REPLAY_URL}/v1", f"{REPLAY_URL}/v1", "taught", "minilm")
 ROUTER = Target(
     "router",
     "https://router.huggingface.co/v1",
@@ -82,7 +83,8 @@ def _ask(client: Any, target: Target, prompt: str, **options: Any) -> Any:
 
 
 def _stream(client: Any, target: Target, prompt: str, **options: Any) -> Any:
-    opened = client.chat.stream(prompt, model=target.chat_model, temperature=0, **options)
+    options |= {"model": target.chat_model, "temperature": 0, "include_usage": True}
+    opened = client.chat.stream(prompt, **options)
     return _read_async(opened) if inspect.isawaitable(opened) else _read(opened)
 
 

@@ -1,0 +1,1 @@
+"""Tests against the real router; see CONTRIBUTING.md."""
