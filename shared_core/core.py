@@ -140,7 +140,7 @@ class Core:
     def _attempt(self, request: WireRequest, begin: Callable[[Any], Flow[T]]) -> Flow[T]:
         answer = yield Send(request)
         if isinstance(answer, WireResponse) and answer.status >= 400:
-            raise error_of(answer, request)
+            raise error_of(answer, request, self.settings)
         return (yield from begin(answer))
 
     def _observed(
@@ -238,7 +238,7 @@ class Core:
         return retrying(attempt, policy, self._budget, notify=notify)
 
 
-def error_of(response: WireResponse, request: WireRequest) -> APIError:
+def error_of(response: WireResponse, request: WireRequest, settings: Settings) -> APIError:
     """Return the error that an answer with a failing status stands for."""
     error = from_response(
         status=response.status,
@@ -249,6 +249,8 @@ def error_of(response: WireResponse, request: WireRequest) -> APIError:
         model=request.model,
         provider=request.provider,
         url=response.url or request.url,
+        hide=settings.redact,
+        sources=settings.describe_sources(),
     )
     error.elapsed = response.elapsed
     return error

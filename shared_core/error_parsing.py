@@ -10,7 +10,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from html import unescape
@@ -43,13 +43,12 @@ class Reply:
     headers: Mapping[str, str]
     content: bytes = b""
     truncated: bool = False
-    secrets: tuple[str, ...] = ()
+    hide: Callable[[str], str] | None = None
     obj: Any = None
 
-    @classmethod
-    def of_object(cls, obj: Any, headers: Mapping[str, str], secrets: tuple[str, ...]) -> Reply:
-        """Return the reply for an error object inside a 200."""
-        return cls(status=0, headers=headers, secrets=secrets, obj=obj)
+    def safe(self, text: str) -> str:
+        """Return *text* without credentials."""
+        return redact(text if self.hide is None else self.hide(text))
 
 
 def build(
@@ -64,7 +63,7 @@ def build(
     """Return the error for *reply*; never raises, whatever the server sent."""
     headers = {name.lower(): value for name, value in reply.headers.items()}
     body = reply.obj if reply.status == 0 else _parse(reply.content)
-    facts = read_facts(body, headers, reply.secrets)
+    facts = read_facts(body, headers, reply.safe)
     facts.operation = operation
     facts.host = host_of(url) or ""
     inside = reply.status == 0
@@ -83,18 +82,16 @@ def build(
         operation=operation,
         model=model,
         provider=provider,
-        url=redact(url, reply.secrets),
-        request_id=request_id(headers, reply.secrets),
+        url=reply.safe(url),
+        request_id=request_id(headers, reply.safe),
         code=facts.code,
         type=facts.type,
         param=facts.param,
         server_message=facts.message,
-        body=_scrub(body, reply.secrets),
-        headers={
-            name: redact(value, reply.secrets) for name, value in safe_headers(headers).items()
-        },
+        body=_scrub(body, reply.safe),
+        headers={name: reply.safe(value) for name, value in safe_headers(headers).items()},
         retry_after=wait if wait is not None else estimated,
-        inference_provider=_header(headers, "x-inference-provider", reply.secrets),
+        inference_provider=_header(headers, "x-inference-provider", reply.safe),
         **extra,
     )
 
@@ -141,26 +138,26 @@ def _salvage(text: str) -> Any:
         return {"error": found[1]}
 
 
-def read_facts(body: Any, headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> Facts:
+def read_facts(body: Any, headers: Mapping[str, str], safe: Callable[[str], str] = redact) -> Facts:
     """Return what the body and the headers say about the error.
 
     Args:
         body: Parsed JSON, or text.
         headers: Lower-case names.
-        secrets: Exact values to hide.
+        safe: Removes credentials from a text.
     """
     top = body if isinstance(body, Mapping) else {}
     inner = top.get("error")
     error: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
     message = _message(body) or headers.get("x-error-message") or _text_message(body)
-    message = clean(redact(" ".join(message.split()), secrets))
+    message = clean(safe(" ".join(message.split())))
     return Facts(
         message=shorten(message, MAX_SERVER_MESSAGE) or None,
-        code=_word(error.get("code"), top.get("code"), top.get("reason"), secrets=secrets),
-        type=_word(error.get("type"), top.get("error_type"), top.get("type"), secrets=secrets),
-        reason=_word(top.get("reason"), secrets=secrets),
-        param=_word(error.get("param"), top.get("param"), secrets=secrets),
-        header_code=_word(headers.get("x-error-code"), secrets=secrets),
+        code=_word(error.get("code"), top.get("code"), top.get("reason"), safe=safe),
+        type=_word(error.get("type"), top.get("error_type"), top.get("type"), safe=safe),
+        reason=_word(top.get("reason"), safe=safe),
+        param=_word(error.get("param"), top.get("param"), safe=safe),
+        header_code=_word(headers.get("x-error-code"), safe=safe),
         inner_status=_status_number(
             error.get("http_status_code"),
             top.get("http_status_code"),
@@ -257,14 +254,14 @@ def _text_message(body: Any) -> str:
     )
 
 
-def _word(*values: Any, secrets: tuple[str, ...]) -> str | None:
+def _word(*values: Any, safe: Callable[[str], str]) -> str | None:
     for value in values:
         if isinstance(value, bool) or value is None:
             continue
         if isinstance(value, int) and abs(value) < 10**9:
             return str(value)
         if isinstance(value, str) and value.strip():
-            return clean(redact(shorten(value.strip(), 100), secrets))
+            return clean(safe(shorten(value.strip(), 100)))
     return None
 
 
@@ -328,41 +325,41 @@ def _status_inside(facts: Facts) -> int | None:
     return 503 if facts.estimated_time is not None else None
 
 
-def _scrub(value: Any, secrets: tuple[str, ...], depth: int = 0) -> Any:
+def _scrub(value: Any, safe: Callable[[str], str], depth: int = 0) -> Any:
     """Return a bounded, redacted copy of a JSON value."""
     if isinstance(value, str):
-        return redact(shorten(value, MAX_BODY_CHARS), secrets)
+        return shorten(safe(value), MAX_BODY_CHARS)
     if isinstance(value, Mapping):
         if depth >= _MAX_DEPTH:
             return "…"
         return {
-            redact(shorten(str(key), 200), secrets): _scrub(item, secrets, depth + 1)
+            shorten(safe(str(key)), 200): _scrub(item, safe, depth + 1)
             for key, item in list(value.items())[:_MAX_ITEMS]
         }
     if isinstance(value, list):
         if depth >= _MAX_DEPTH:
             return "…"
-        return [_scrub(item, secrets, depth + 1) for item in value[:_MAX_ITEMS]]
+        return [_scrub(item, safe, depth + 1) for item in value[:_MAX_ITEMS]]
     return value
 
 
 # --------------------------------------------------------------------------- the headers
 
 
-def _header(headers: Mapping[str, str], name: str, secrets: tuple[str, ...]) -> str | None:
+def _header(headers: Mapping[str, str], name: str, safe: Callable[[str], str]) -> str | None:
     value = headers.get(name)
-    return clean(redact(shorten(value.strip(), 200), secrets)) or None if value else None
+    return clean(shorten(safe(value.strip()), 200)) or None if value else None
 
 
-def request_id(headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> str | None:
+def request_id(headers: Mapping[str, str], safe: Callable[[str], str] = redact) -> str | None:
     """Return the id of the exchange (``x-request-id`` first), or None.
 
     Args:
         headers: Lower-case names.
-        secrets: Exact values to hide.
+        safe: Removes credentials from a text.
     """
     for name in _REQUEST_ID_HEADERS:
-        value = _header(headers, name, secrets)
+        value = _header(headers, name, safe)
         if value:
             return value
     return None

@@ -19,7 +19,7 @@ text is redacted, bounded and stripped of control characters. See ``docs/errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from shared_core.error_base import (
@@ -491,7 +491,7 @@ def from_response(
     model: str | None = None,
     provider: str | None = None,
     url: str = "",
-    secrets: Sequence[str] = (),
+    hide: Callable[[str], str] | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> APIStatusError:
     """Return the error that an answer with an error status stands for.
@@ -505,7 +505,8 @@ def from_response(
         model: Model as asked for.
         provider: Provider as asked for.
         url: Address that answered.
-        secrets: Exact values to hide wherever the server echoes them.
+        hide: Removes exact secrets that the server may echo, e.g. ``settings.redact``; what
+            looks like a token goes in any case.
         sources: Setting name -> where its value came from; named in the guidance.
 
     Returns:
@@ -513,7 +514,7 @@ def from_response(
     """
     from shared_core import error_parsing
 
-    reply = error_parsing.Reply(status, headers, content, truncated, tuple(secrets))
+    reply = error_parsing.Reply(status, headers, content, truncated, hide)
     return error_parsing.build(
         reply, operation=operation, model=model, provider=provider, url=url, sources=sources or {}
     )
@@ -527,7 +528,7 @@ def from_error_object(
     model: str | None = None,
     provider: str | None = None,
     url: str = "",
-    secrets: Sequence[str] = (),
+    hide: Callable[[str], str] | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> APIStatusError:
     """Return the error that an error object inside a 200 stands for.
@@ -539,7 +540,7 @@ def from_error_object(
         model: Model as asked for.
         provider: Provider as asked for.
         url: Address that answered.
-        secrets: Exact values to hide.
+        hide: Removes exact secrets that the server may echo.
         sources: Setting name -> where its value came from.
 
     Returns:
@@ -547,7 +548,7 @@ def from_error_object(
     """
     from shared_core import error_parsing
 
-    reply = error_parsing.Reply.of_object(obj, headers or {}, tuple(secrets))
+    reply = error_parsing.Reply(0, headers or {}, hide=hide, obj=obj)
     return error_parsing.build(
         reply, operation=operation, model=model, provider=provider, url=url, sources=sources or {}
     )
@@ -562,6 +563,7 @@ def stream_event_error(
     model: str | None = None,
     provider: str | None = None,
     url: str = "",
+    hide: Callable[[str], str] | None = None,
 ) -> StreamEventError:
     """Return the error for an error object that arrived as an event of a stream.
 
@@ -573,9 +575,16 @@ def stream_event_error(
         model: Model as asked for.
         provider: Provider as asked for.
         url: Address that answered.
+        hide: Removes exact secrets that the server may echo.
     """
     error = from_error_object(
-        obj, headers=headers, operation=operation, model=model, provider=provider, url=url
+        obj,
+        headers=headers,
+        operation=operation,
+        model=model,
+        provider=provider,
+        url=url,
+        hide=hide,
     )
     return StreamEventError(
         f"the stream reported an error: {error.message}",

@@ -86,6 +86,16 @@ class HiddenURL(Secret):
         parts = urlsplit(self._value)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
+    def redact(self, text: str) -> str:
+        """Return *text* with the user part of the URL and the password hidden."""
+        from urllib.parse import unquote, urlsplit
+
+        parts = urlsplit(self._value)
+        user, _, _ = parts.netloc.rpartition("@")
+        for secret in (user, parts.password, unquote(parts.password or "")):
+            text = text.replace(secret, "***") if secret else text
+        return text
+
     def __repr__(self) -> str:
         return f"HiddenURL({self.public!r})"
 

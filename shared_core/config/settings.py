@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from shared_core.config.secrets import HiddenHeaders, HiddenURL, Secret, SecretLike, TokenSource
+from shared_core.config.secrets import (
+    HiddenHeaders,
+    HiddenURL,
+    Secret,
+    SecretLike,
+    TokenSource,
+    is_sensitive,
+)
 from shared_core.config.validate import (
     check_header,
     check_header_value,
@@ -39,6 +46,7 @@ DEFAULT_CONNECT_TIMEOUT: Final = 10.0
 """Seconds to wait for a connection (protocol.md 9.4)."""
 
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_SHORTEST_SECRET = 6
 _UNSET: Any = object()
 
 
@@ -186,7 +194,9 @@ class Settings:
             default_headers: Sent with every call.
             user_agent: Put before our own.
             bill_to: Else ``HF_BILL_TO``.
-            proxy: URL, maybe with credentials.
+            proxy: URL, maybe with credentials; else ``HTTPS_PROXY`` (``http_proxy`` for http),
+                ``ALL_PROXY``, unless ``NO_PROXY`` names the host of ``base_url`` or it is this
+                machine.
             tls: Certificates and versions.
             limits: Size and connection limits.
             env: Environment; ``os.environ`` when None, read now.
@@ -221,7 +231,7 @@ class Settings:
             default_headers=_headers(default_headers),
             user_agent=_user_agent(user_agent),
             bill_to=payer,
-            proxy=_proxy(proxy),
+            proxy=_proxy(proxy, url, found),
             tls=_typed("tls", tls, TLSSettings),
             limits=_typed("limits", limits, Limits),
             sources=MappingProxyType(found.sources),
@@ -247,6 +257,14 @@ class Settings:
         if not on_hf and origin not in (origin_of(self.base_url), origin_of(self.hub_url)):
             return None
         return self.token.require() if required and on_hf else self.token.get()
+
+    def redact(self, text: str) -> str:
+        """Return *text* without the token, the proxy's password and secret default headers."""
+        text = self.token.redact(text)
+        for name, value in self.default_headers.items():
+            if is_sensitive(name) and len(value) >= _SHORTEST_SECRET:
+                text = text.replace(value, "***")
+        return text if self.proxy is None else self.proxy.redact(text)
 
     def describe_sources(self) -> dict[str, str]:
         """Return setting name -> where its value came from, the token included once known."""
@@ -286,6 +304,10 @@ class _Found:
         self.sources[name] = "default"
         return default
 
+    def first(self, name: str, argument: Any, variables: tuple[str, ...]) -> Any:
+        set_ones = [variable for variable in variables if self.env.get(variable, "").strip()]
+        return self.pick(name, argument, set_ones[0] if set_ones else "", None)
+
     def source(self, name: str) -> str | None:
         source = self.sources[name]
         return None if source == "default" else source
@@ -317,10 +339,38 @@ def _user_agent(prefix: str | None) -> str:
     return f"{check_header_value(prefix, setting='user_agent')} {own}"
 
 
-def _proxy(given: str | HiddenURL | None) -> HiddenURL | None:
-    if given is None or isinstance(given, HiddenURL):
+def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> HiddenURL | None:
+    """Return the proxy of the argument, else of the environment as curl reads it."""
+    if isinstance(given, HiddenURL):
+        found.sources["proxy"] = "argument"
         return given
-    return HiddenURL(check_url(given, setting="proxy", schemes=PROXY_SCHEMES, credentials=True))
+    scheme, host, _ = origin_of(base_url)
+    if given or _bypasses_proxy(host, found.env):
+        variables: tuple[str, ...] = ()
+    else:
+        variables = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
+        if scheme == "http":
+            variables = ("http_proxy", "all_proxy", "ALL_PROXY")
+    value = found.first("proxy", given, variables)
+    if value is None:
+        return None
+    source = found.source("proxy")
+    if "://" not in value and source != "argument":
+        value = f"http://{value}"
+    return HiddenURL(
+        check_url(value, setting="proxy", source=source, schemes=PROXY_SCHEMES, credentials=True)
+    )
+
+
+def _bypasses_proxy(host: str, env: Mapping[str, str]) -> bool:
+    """Whether ``NO_PROXY`` names *host*; this machine itself never goes through a proxy."""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return True
+    for entry in (env.get("no_proxy") or env.get("NO_PROXY") or "").split(","):
+        name = entry.strip().lower().lstrip(".").partition(":")[0]
+        if name == "*" or (name and (host == name or host.endswith(f".{name}"))):
+            return True
+    return False
 
 
 def _typed(name: str, value: Any, kind: type[Any]) -> Any:
