@@ -320,6 +320,7 @@ class _Base:
         self._idle: set[int] = set()
         self._stopping = threading.Event()
         self._listener = socket.create_server((host, 0), backlog=1024)
+        self._listener.settimeout(0.2)
         self.host, self.port = self._listener.getsockname()[:2]
         self._threads: list[threading.Thread] = []
 
@@ -384,7 +385,6 @@ class _Base:
         return len(victims)
 
     def _accept(self) -> None:
-        self._listener.settimeout(0.2)
         while not self._stopping.is_set():
             try:
                 sock, _ = self._listener.accept()
