@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared_core.chat.response import REASONING_KEYS, ShapeError, content_text, kind_of, reasoning_of
+from shared_core.chat.response import (
+    REASONING_KEYS,
+    ShapeError,
+    content_text,
+    kind_of,
+    reasoning_of,
+)
 from shared_core.chat.thinking import ThinkSplitter
 from shared_core.chat.tool_deltas import ToolCallMerger
 from shared_core.chat.types import ChatChunk, ChatMessage, Choice, ToolCall, ToolCallDelta

@@ -323,8 +323,7 @@ class ChatStreamDecoder:
 
     def _too_large(self, what: str) -> ResponseTooLargeError:
         return ResponseTooLargeError(
-            what,
-            guidance="Raise the limit with limits=Limits(max_event_bytes=...) if you trust it.",
+            f"{what} (limits.max_event_bytes)",
             status_code=self._answered.status,
             content_type=self._answered.headers.get("content-type"),
             headers=self._answered.headers,

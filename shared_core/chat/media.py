@@ -128,9 +128,7 @@ def file_part(part: FilePart, field: str) -> dict[str, Any]:
         InvalidSettingError: The source cannot be used; *field* is named.
     """
     if (part.source is None) == (part.file_id is None):
-        raise InvalidSettingError(
-            f"{field} needs exactly one of source and file_id", setting=field
-        )
+        raise InvalidSettingError(f"{field} needs exactly one of source and file_id", setting=field)
     if part.file_id is not None:
         return {"type": "file", "file": {"file_id": part.file_id}}
     assert part.source is not None

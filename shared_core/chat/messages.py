@@ -168,9 +168,7 @@ def _arguments(value: Any, field: str) -> str:
 
 def _need_call_id(value: object, field: str) -> None:
     if not isinstance(value, str) or not value:
-        raise _refused(
-            f"{field}.tool_call_id", "must name the tool call that this message answers"
-        )
+        raise _refused(f"{field}.tool_call_id", "must name the tool call that this message answers")
 
 
 def _text(value: object, field: str) -> str:

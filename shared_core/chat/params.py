@@ -121,7 +121,7 @@ def number(low: float, high: float) -> Callable[[str, Any], float]:
         wanted = f"a number from {low:g} to {high:g}"
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise refused(name, wanted, value)
-        plain_value = value if type(value) is int else float(value)
+        plain_value: float = value if isinstance(value, int) else float(value)
         if not (math.isfinite(plain_value) and low <= plain_value <= high):
             raise refused(name, wanted, value)
         return plain_value

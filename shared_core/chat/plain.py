@@ -48,9 +48,7 @@ def plain(value: Any, field: str) -> Any:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidSettingError(
-                f"{field} is {value}: JSON has no such number", setting=field
-            )
+            raise InvalidSettingError(f"{field} is {value}: JSON has no such number", setting=field)
         return float(value)
     if isinstance(value, Mapping):
         return _mapping(value, field)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from shared_core.chat.messages import MessageLike, encode
 from shared_core.chat.params import ChatParams, boolean, checked, refused
@@ -87,8 +86,9 @@ def build(
             "a message, tool or extra_body refers to itself or is nested too deeply",
             setting="messages",
         ) from None
-    if given.get("split_think") is not None:
-        boolean("split_think", given["split_think"])
+    split_think = given.get("split_think")
+    if split_think is not None:
+        boolean("split_think", split_think)
     timeout = check_timeout(given["timeout"]) if "timeout" in given else settings.timeout
     return WireRequest(
         url=chat_url(settings.base_url),
@@ -221,8 +221,3 @@ def _headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
     if payer is not None:
         headers["X-HF-Bill-To"] = check_header_value(payer, setting="bill_to")
     return headers
-
-
-def host_of(settings: Settings) -> str:
-    """Return the host that chat is served at."""
-    return urlsplit(settings.base_url).hostname or ""

@@ -10,13 +10,8 @@ from shared_core.chat.messages import MessageLike
 from shared_core.chat.params import ChatParams
 from shared_core.chat.request import build
 from shared_core.chat.response import Answered, completion_of
-from shared_core.chat.stream import (
-    AsyncChatStream,
-    AsyncChatStreamOpening,
-    ChatStream,
-    Observers,
-    StreamState,
-)
+from shared_core.chat.stream import AsyncChatStream, AsyncChatStreamOpening, ChatStream
+from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.chat.types import ChatCompletion
 from shared_core.flow import Flow, Receive
 from shared_core.wire.messages import WireRequest, WireResponse
@@ -146,9 +141,7 @@ class Chat:
 class AsyncChat:
     """Chat completions for asyncio."""
 
-    def __init__(
-        self, core: Core, run: Callable[[Flow[Any]], Coroutine[Any, Any, Any]]
-    ) -> None:
+    def __init__(self, core: Core, run: Callable[[Flow[Any]], Coroutine[Any, Any, Any]]) -> None:
         self._core = core
         self._run = run
 

@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from shared_core.errors import InvalidSettingError
 
@@ -46,9 +46,9 @@ def schema_of(source: Any, field: str) -> dict[str, Any]:
         return dict(source)
     if isinstance(source, type):
         for method in ("model_json_schema", "schema"):  # pydantic 2, pydantic 1
-            build = getattr(source, method, None)
+            build: Any = getattr(source, method, None)
             if callable(build):
-                return dict(build())
+                return cast("dict[str, Any]", build())
     from pydantic import PydanticUserError, TypeAdapter
 
     try:

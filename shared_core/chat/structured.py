@@ -137,14 +137,18 @@ def parse_structured(completion: ChatCompletion, schema: Any) -> Any:
     try:
         return _validated(value, schema)
     except ValueError as error:
-        errors = getattr(error, "errors", None)
-        found = [dict(item) for item in errors()] if callable(errors) else []
+        errors: Any = getattr(error, "errors", None)
+        found = _listed(errors()) if callable(errors) else []
         where = ", ".join(".".join(map(str, item.get("loc", ()))) or "/" for item in found[:5])
         raise StructuredOutputError(
             f"the answer does not fit the schema{f' at {where}' if where else ''}",
             text=message.text,
             errors=found,
         ) from None
+
+
+def _listed(errors: Any) -> list[dict[str, Any]]:
+    return [dict(item) for item in errors]
 
 
 def _validated(value: Any, schema: Any) -> Any:

@@ -63,7 +63,7 @@ class VideoPart:
 
 @dataclass(slots=True)
 class FilePart:
-    """A document such as a PDF, sent as ``file`` with ``file_data``; a str ``file_id`` is passed on."""
+    """A document such as a PDF, sent as ``file`` with ``file_data``; a ``file_id`` is passed on."""
 
     source: MediaSource | None = None
     media_type: str | None = None
