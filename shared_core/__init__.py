@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from shared_core.callbacks import ResponseEvent as ResponseEvent
     from shared_core.callbacks import RetryEvent as RetryEvent
     from shared_core.callbacks import StreamCompleteEvent as StreamCompleteEvent
+    from shared_core.chat.params import ChatParams as ChatParams
     from shared_core.chat.stream import AsyncChatStream as AsyncChatStream
     from shared_core.chat.stream import ChatStream as ChatStream
+    from shared_core.chat.structured import json_schema_format as json_schema_format
+    from shared_core.chat.structured import parse_json_text as parse_json_text
+    from shared_core.chat.structured import parse_structured as parse_structured
+    from shared_core.chat.tools import tool_spec as tool_spec
     from shared_core.chat.types import AudioPart as AudioPart
     from shared_core.chat.types import ChatChunk as ChatChunk
     from shared_core.chat.types import ChatCompletion as ChatCompletion
@@ -112,7 +117,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RetryEvent",
         "StreamCompleteEvent",
     ),
+    "shared_core.chat.params": ("ChatParams",),
     "shared_core.chat.stream": ("AsyncChatStream", "ChatStream"),
+    "shared_core.chat.structured": ("json_schema_format", "parse_json_text", "parse_structured"),
+    "shared_core.chat.tools": ("tool_spec",),
     "shared_core.chat.types": (
         "AudioPart",
         "ChatChunk",
