@@ -148,7 +148,7 @@ def _add(headers: dict[bytes, tuple[bytes, bytes]], more: Any, setting: str) -> 
 
 def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
     settings = call.settings
-    if settings.bill_to is not None:
+    if settings.bill_to is not None and b"x-hf-bill-to" not in headers:
         headers[b"x-hf-bill-to"] = (b"X-HF-Bill-To", settings.bill_to.encode("ascii"))
     if b"authorization" in headers:
         return  # set by the user for a gateway of their own
