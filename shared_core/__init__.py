@@ -98,9 +98,9 @@ if TYPE_CHECKING:
     from shared_core.errors import UnsupportedFeatureError as UnsupportedFeatureError
     from shared_core.errors import UnsupportedParameterError as UnsupportedParameterError
     from shared_core.errors import UnsupportedTaskError as UnsupportedTaskError
+    from shared_core.hub.types import RouterModel as RouterModel
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
-    from shared_core.hub.types import RouterModel as RouterModel
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
 
 __version__ = "0.1.0"
