@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from shared_core.errors import GatedModelError as GatedModelError
     from shared_core.errors import GatewayTimeoutError as GatewayTimeoutError
     from shared_core.errors import GenerationFailedError as GenerationFailedError
+    from shared_core.errors import IncompleteResponseError as IncompleteResponseError
     from shared_core.errors import InternalServerError as InternalServerError
     from shared_core.errors import InvalidSettingError as InvalidSettingError
     from shared_core.errors import MissingTokenError as MissingTokenError
@@ -160,6 +161,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "GatedModelError",
         "GatewayTimeoutError",
         "GenerationFailedError",
+        "IncompleteResponseError",
         "InternalServerError",
         "InvalidSettingError",
         "MissingTokenError",

@@ -52,6 +52,7 @@ class _Client:
         embedding_model: str | None = None,
         bill_to: str | None = None,
         timeout: Any = _UNSET,
+        connect_timeout: float | None = _UNSET,
         max_retries: int = 0,
         retry: RetryPolicy | None = None,
         default_headers: Mapping[str, str] | None = None,
@@ -76,7 +77,8 @@ class _Client:
             embedding_model: Embedding model used when a call names none.
             bill_to: Organisation that pays (``X-HF-Bill-To``).
             timeout: Seconds to wait for an answer, or between two meaningful events of a
-                stream; None waits for ever. Default 300.
+                stream; None waits for ever. Default 300. An ``httpx.Timeout`` is tolerated.
+            connect_timeout: Seconds to wait for a connection, default 10.
             max_retries: Further attempts after a retryable failure, default 0.
             retry: The whole retry policy; exclusive with ``max_retries``.
             default_headers: Sent with every call.
@@ -119,11 +121,15 @@ class _Client:
         }
         if timeout is not _UNSET:
             given["timeout"] = timeout
+        if connect_timeout is not _UNSET:
+            given["connect_timeout"] = connect_timeout
         settings = Settings.resolve(**given)
         # Secrets are kept in their wrappers only, here too.
         options["api_key"] = settings.token
         options["default_headers"] = settings.default_headers
         options["proxy"] = settings.proxy
+        options["timeout"] = settings.timeout
+        options["connect_timeout"] = settings.connect_timeout
         self._options = options
         self._local: LocalModels | None = None
         if local is not None and local is not False:

@@ -16,7 +16,12 @@ from shared_core.chat import json_text
 from shared_core.chat.thinking import split_thinking
 from shared_core.chat.tool_deltas import arguments_text, new_call_id
 from shared_core.chat.types import ChatCompletion, ChatMessage, Choice, ToolCall, Usage
-from shared_core.errors import APIResponseValidationError, ErrorContext, from_error_object
+from shared_core.errors import (
+    APIResponseValidationError,
+    ErrorContext,
+    IncompleteResponseError,
+    from_error_object,
+)
 from shared_core.wire.messages import Headers
 
 REASONING_KEYS = ("reasoning", "reasoning_content", "reasoning_text")
@@ -69,9 +74,14 @@ class Answered:
             "request_id": self.request_id,
         }
 
-    def invalid(self, what: str, body: bytes) -> APIResponseValidationError:
+    def invalid(
+        self,
+        what: str,
+        body: bytes,
+        kind: type[APIResponseValidationError] = APIResponseValidationError,
+    ) -> APIResponseValidationError:
         """Return the error for a body of the wrong shape, quoting its beginning."""
-        return APIResponseValidationError(
+        return kind(
             f"{what}: {json_text.evidence(body)}",
             status_code=self.status,
             content_type=self.headers.get("content-type"),
