@@ -6,7 +6,7 @@ Only the standard library, because everything imports this.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict, Unpack
 
 MAX_TEXT = 700
@@ -132,6 +132,62 @@ class RouterError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
+class ConfigurationError(RouterError):
+    """A setting or an argument is wrong or missing; nothing was sent."""
+
+    guidance = "Correct the setting that is named above."
+
+
+class MissingTokenError(ConfigurationError):
+    """A token is needed and none was found.
+
+    Attributes:
+        looked_at: The places that were looked at, in order.
+    """
+
+    guidance = (
+        "Pass api_key=..., set HF_TOKEN, or run offline with local=True. Create a token with the "
+        'permission "Make calls to Inference Providers" at '
+        "https://huggingface.co/settings/tokens/new?"
+        "ownUserPermissions=inference.serverless.write&tokenType=fineGrained"
+    )
+
+    def __init__(
+        self, message: str = "", *, guidance: str | None = None, looked_at: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.looked_at = tuple(looked_at)
+
+
+class InvalidSettingError(ConfigurationError):
+    """A setting or a request parameter has a value that cannot work.
+
+    Attributes:
+        setting: Name of the argument or setting.
+        source: Where the value came from, e.g. ``"environment variable HF_BILL_TO"``.
+    """
+
+    guidance = "Correct the value of the argument or setting that is named above."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        guidance: str | None = None,
+        setting: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.setting = setting
+        self.source = source
+
+
+class UnsupportedTaskError(ConfigurationError):
+    """What was asked for cannot be done here, e.g. tools with the local reader."""
+
+    guidance = "Use a model, a provider or a wire that can do it; see the README's table."
+
+
 class ErrorContext(TypedDict, total=False):
     """Keyword arguments of every :class:`APIError`; all optional."""
 
@@ -189,3 +245,81 @@ class APIError(RouterError):
         if self.elapsed is not None:
             facts.append(f"{self.elapsed:.1f} s")
         return f" ({', '.join(facts)})" if facts else ""
+
+
+class APIConnectionError(APIError, ConnectionError):
+    """No complete answer arrived: name, connection, proxy, TLS or timeout."""
+
+    guidance = "Check the network, base_url and proxy; `hfrouter doctor` tests each of them."
+    retryable = True
+    failover = True
+
+
+class NameResolutionError(APIConnectionError):
+    """The host name does not resolve."""
+
+    guidance = "Check the spelling of base_url (HUGGINGFACE_BASE_URL) and the DNS of this machine."
+
+
+class ConnectFailedError(APIConnectionError):
+    """Nobody accepted the connection, or it took longer than ``connect_timeout``."""
+
+    guidance = "Check that the server runs and that base_url has the right host and port."
+
+
+class ProxyError(APIConnectionError):
+    """The proxy did not answer or refused."""
+
+    guidance = "Check proxy=, or the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+    retryable = False
+
+
+class TLSError(APIConnectionError):
+    """The secure connection could not be set up: certificate, name or protocol version."""
+
+    guidance = (
+        "Pass the certificate authority of that server with tls=TLSSettings(ca_file=...), and "
+        "check the host name and this machine's clock. TLS 1.2 or higher is required."
+    )
+    retryable = False
+
+
+class ConnectionLostError(APIConnectionError):
+    """The connection broke before the answer was complete.
+
+    Attributes:
+        maybe_processed: False only where the server provably never saw the request.
+    """
+
+    guidance = (
+        "Try again, or set max_retries. The server may have done (and billed) the work already."
+    )
+
+    def __init__(
+        self, message: str = "", *, maybe_processed: bool = True, **context: Unpack[ErrorContext]
+    ) -> None:
+        super().__init__(message, **context)
+        self.maybe_processed = maybe_processed
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """The answer, or the next event of a stream, did not come in time.
+
+    Attributes:
+        phase: ``"connect"``, ``"write"``, ``"read"``, ``"pool"`` or ``"stream"``.
+        timeout: The limit in seconds, when known.
+    """
+
+    guidance = "Raise timeout= (seconds), lower max_tokens, or stream the answer."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        phase: str = "read",
+        timeout: float | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.phase = phase
+        self.timeout = timeout

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from shared_core.error_base import APIError, ErrorContext, safe_url, shorten
+from shared_core.error_base import (
+    APIError,
+    ErrorContext,
+    clean,
+    redact,
+    safe_headers,
+    safe_url,
+    shorten,
+)
 
 
 class StatusContext(ErrorContext, total=False):
@@ -315,3 +323,48 @@ class GatewayTimeoutError(InternalServerError):
     """504: the answer took longer than the gateway waits."""
 
     guidance = "Stream the answer, lower max_tokens, or choose a faster provider (policy=)."
+
+
+class APIResponseValidationError(APIError):
+    """A 2xx answer that is not what the protocol says.
+
+    Attributes:
+        status_code: HTTP status.
+        content_type: Its content type.
+        body: Beginning of the body as text, redacted.
+        headers: Response headers, lower-case names, redacted.
+    """
+
+    guidance = (
+        "Check base_url (HUGGINGFACE_BASE_URL); a proxy or a login page may have answered instead "
+        "of the API."
+    )
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int = 200,
+        content_type: str | None = None,
+        body: str = "",
+        headers: Mapping[str, str] | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.status_code = status_code
+        self.content_type = content_type
+        self.body = clean(redact(shorten(body, 2000)))
+        self.headers = safe_headers(headers or {})
+
+
+class IncompleteResponseError(APIResponseValidationError):
+    """A 2xx answer whose JSON ends in the middle: it was cut on the way."""
+
+    guidance = "The answer was cut on the way; try again, or set max_retries."
+    retryable = True
+
+
+class ResponseTooLargeError(APIResponseValidationError):
+    """A body, event or header over its limit; reading stopped there."""
+
+    guidance = "Raise the limit with limits=Limits(max_body_bytes=...) if you trust the server."

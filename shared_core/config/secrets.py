@@ -143,6 +143,11 @@ def is_sensitive(name: str) -> bool:
     return any(word in name.lower() for word in _SENSITIVE)
 
 
+def unwrap(value: object) -> object:
+    """Return what the user's ``SecretStr`` (or the like) hides, or *value* itself."""
+    return value.get_secret_value() if isinstance(value, SecretLike) else value
+
+
 class TokenSource:
     """Where the token comes from; looked up at the first call that needs it.
 
@@ -330,7 +335,7 @@ def _secret(value: str | SecretLike | None, origin: str) -> Secret | None:
     """
     if value is None:
         return None
-    text = value if isinstance(value, str) else value.get_secret_value()
+    text = unwrap(value)
     if not isinstance(text, str):
         raise InvalidSettingError(
             f"the token (from {origin}) must be text, not {type(text).__name__}",

@@ -13,9 +13,9 @@ from shared_core.config.secrets import (
     HiddenHeaders,
     HiddenURL,
     Secret,
-    SecretLike,
     TokenSource,
     is_sensitive,
+    unwrap,
 )
 from shared_core.config.validate import (
     check_header,
@@ -321,8 +321,7 @@ def _headers(given: Mapping[str, str] | None) -> HiddenHeaders:
     headers: dict[str, str] = {}
     seen: set[str] = set()
     for name, value in given.items():
-        text = value.get_secret_value() if isinstance(value, SecretLike) else value
-        check_header(name, text, setting="default_headers")
+        text = check_header(name, unwrap(value), setting="default_headers")
         if name.lower() in seen:
             raise _invalid("default_headers", f"has the header {name} twice")
         seen.add(name.lower())

@@ -138,8 +138,8 @@ def check_route(provider: str | None, policy: str | None) -> str | None:
     return provider
 
 
-def check_header(name: object, value: object, *, setting: str, source: str | None = None) -> None:
-    """Refuse a header that cannot go on the wire as it is; the value is never shown.
+def check_header(name: object, value: object, *, setting: str, source: str | None = None) -> str:
+    """Return the value of a header if both can go on the wire; the value is never shown.
 
     Args:
         name: Header name.
@@ -163,7 +163,7 @@ def check_header(name: object, value: object, *, setting: str, source: str | Non
             setting=setting,
             source=source,
         )
-    check_header_value(value, setting=f"{setting}[{name!r}]", source=source)
+    return check_header_value(value, setting=f"{setting}[{name!r}]", source=source)
 
 
 def check_header_value(value: object, *, setting: str, source: str | None = None) -> str:
