@@ -180,7 +180,9 @@ def _decoded(body: bytes, answered: Answered) -> Any:
     try:
         return json_text.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except ValueError as error:
-        raise answered.invalid(f"the answer is not JSON ({error})", body) from None
+        cut = str(error).startswith("EOF while parsing")
+        kind = IncompleteResponseError if cut else APIResponseValidationError
+        raise answered.invalid(f"the answer is not JSON ({error})", body, kind) from None
 
 
 def is_error_object(value: Any) -> bool:
