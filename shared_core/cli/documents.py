@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared_core.cli.output import UsageError
+
 SUFFIXES = (".md", ".markdown", ".txt")
 """File names read; everything else in the folder is left alone."""
 PASSAGE_WORDS = 120
@@ -23,7 +25,7 @@ _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
-class DocumentError(Exception):
+class DocumentError(UsageError):
     """The folder cannot be read; the message says what to do."""
 
 

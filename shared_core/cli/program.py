@@ -1,0 +1,57 @@
+"""Parses the command line, runs one command, turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from shared_core import ConfigurationError, RouterError, __version__
+from shared_core.cli import ask, chat, doctor, embed, models
+from shared_core.cli.output import UsageError, complain, discard_output
+
+FAILED, WRONG_USAGE, INTERRUPTED, NO_READER = 1, 2, 130, 141
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    root = argparse.ArgumentParser(
+        prog="hfrouter",
+        description="Ask documents, chat, embed and look at models through the Hugging Face "
+        "router, or offline with --local.",
+        epilog="The token is taken from HF_TOKEN and the other documented places; "
+        "'hfrouter doctor' says which. Exit codes: 0 done, 1 failed, 2 wrong usage or "
+        "configuration, 130 interrupted.",
+    )
+    root.add_argument("--version", action="version", version=f"hfrouter {__version__}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (ask, chat, embed, models, doctor):
+        command = module.add(commands)
+        command.set_defaults(run=module.run)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return root
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see :func:`shared_core.cli.main`."""
+    # More than one BLAS thread makes small matrices slower, much so on a busy machine.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    options = argparse.Namespace(debug=False)
+    try:
+        parser().parse_args(arguments, options)
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        discard_output()
+        return NO_READER
+    except (RouterError, UsageError, ImportError) as error:
+        if options.debug:
+            raise
+        complain(str(error))
+        usage = isinstance(error, ConfigurationError | UsageError | ImportError)
+        return WRONG_USAGE if usage else FAILED
