@@ -159,7 +159,7 @@ class _Work:
             self.matrix = np.empty((len(self.texts), width), dtype=np.float32)
         if width != self.matrix.shape[1]:
             raise APIResponseValidationError(
-                f"Unusable embedding answer: vectors of length {width} after vectors of length "
+                f"Unusable answer: vectors of length {width} after vectors of length "
                 f"{self.matrix.shape[1]}",
                 guidance="Two models may answer behind this address; pin one provider or server.",
                 operation="embeddings",

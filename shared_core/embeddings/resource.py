@@ -75,6 +75,19 @@ class EmbeddingParams(TypedDict, total=False):
     callbacks: Sequence[Callback]
 
 
+class SimilarityParams(TypedDict, total=False):
+    """Keywords of a sentence similarity call; as for :class:`EmbeddingParams`."""
+
+    model: str | None
+    dialect: str | None
+    provider: str | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    bill_to: str | None
+    timeout: float | None
+    callbacks: Sequence[Callback]
+
+
 class Embeddings:
     """Embeddings, blocking. Get it as ``client.embeddings``."""
 
@@ -117,6 +130,27 @@ class Embeddings:
             APIError: The request failed.
         """
         return _only(self._run(_create(self._core, _one(text), params)))
+
+    def similarity(
+        self, source: str, sentences: Sequence[str], **params: Unpack[SimilarityParams]
+    ) -> NDArray[np.float32]:
+        """Return how similar each sentence is to *source*, computed by the server.
+
+        For hf-inference and TEI. Vectors that you have are compared without a request by
+        ``shared_core.embeddings.cosine``.
+
+        Args:
+            source: The sentence to compare with.
+            sentences: What is compared; none gives no scores, and no request.
+            **params: See :class:`SimilarityParams`.
+
+        Raises:
+            UnsupportedTaskError: The service speaks the OpenAI form; nothing was sent.
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: The request failed.
+        """
+        scores: NDArray[np.float32] = self._run(_compare(self._core, source, sentences, params))
+        return scores
 
 
 class AsyncEmbeddings:
@@ -163,6 +197,25 @@ class AsyncEmbeddings:
         """
         return _only(await self._run(_create(self._core, _one(text), params)))
 
+    async def similarity(
+        self, source: str, sentences: Sequence[str], **params: Unpack[SimilarityParams]
+    ) -> NDArray[np.float32]:
+        """Return how similar each sentence is to *source*; see :meth:`Embeddings.similarity`.
+
+        Args:
+            source: The sentence to compare with.
+            sentences: What is compared.
+            **params: See :class:`SimilarityParams`.
+
+        Raises:
+            UnsupportedTaskError: The service speaks the OpenAI form; nothing was sent.
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: The request failed.
+        """
+        flow = _compare(self._core, source, sentences, params)
+        scores: NDArray[np.float32] = await self._run(flow)
+        return scores
+
 
 def _create(
     core: Core, texts: str | Sequence[str], params: EmbeddingParams
@@ -182,24 +235,45 @@ def _create(
     )
 
 
+def _compare(
+    core: Core, source: str, sentences: Sequence[str], params: SimilarityParams
+) -> Flow[Any]:
+    from shared_core.embeddings import sentences as service
+
+    callbacks = params.get("callbacks") or ()
+    given, provider, dialect = _common(core, dict(params), SimilarityParams)
+    target = service.address(
+        core.settings.base_url, model=given["model"], provider=provider, dialect=dialect
+    )
+    return service.compare(core, target, source, sentences, callbacks=callbacks, **given)
+
+
 def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
+    given, provider, dialect = _common(core, params, EmbeddingParams)
+    for name in ("batch_size", "concurrency"):
+        if given.get(name, ...) is None:
+            del given[name]
+    return options(core.settings.base_url, provider=provider, dialect=dialect, **given)
+
+
+def _common(
+    core: Core, params: dict[str, Any], known: type[Any]
+) -> tuple[dict[str, Any], str | None, str | None]:
+    """Fill in defaults; return what the request needs, provider and dialect."""
     from shared_core.config.validate import check_timeout, unknown_keyword
 
     for name in params:
-        if name not in EmbeddingParams.__annotations__:
-            raise unknown_keyword(name, EmbeddingParams.__annotations__)
-    defaults = core.defaults
+        if name not in known.__annotations__:
+            raise unknown_keyword(name, known.__annotations__)
     for name in ("progress", "callbacks"):
         params.pop(name, None)
+    defaults = core.defaults
     provider = params.pop("provider", None) or defaults.provider
     dialect = params.pop("dialect", None)
     params["model"] = params.get("model") or defaults.embedding_model or defaults.model
     params["headers"] = _headers(params.pop("extra_headers", None), params.pop("bill_to", None))
     params["timeout"] = check_timeout(params.get("timeout", core.settings.timeout))
-    for name in ("batch_size", "concurrency"):
-        if params.get(name, ...) is None:
-            del params[name]
-    return options(core.settings.base_url, provider=provider, dialect=dialect, **params)
+    return params, provider, dialect
 
 
 def _headers(extra: Mapping[str, str] | None, bill_to: str | None) -> dict[str, str]:

@@ -98,25 +98,56 @@ def parse(
     )
 
 
-def _read(
-    response: WireResponse, request: WireRequest, count: int, pooling: str | None
-) -> vectors.Numbers:
+def parse_scores(response: WireResponse, *, request: WireRequest, count: int) -> Matrix:
+    """Return the scores of a sentence similarity answer, shape ``(count,)``.
+
+    Args:
+        response: A successful answer.
+        request: What was asked, for errors.
+        count: How many sentences were compared.
+
+    Raises:
+        APIResponseValidationError: The body is not *count* finite numbers.
+        APIStatusError: The body is an error object, in spite of its status.
+    """
+    data = _json(response, request)
+    try:
+        if not isinstance(data, list):
+            raise vectors.NotVectorsError("the body is not a list of scores")
+        _check_count(len(data), count, "scores", "sentence")
+        scores = vectors.stack([data])
+        if vectors.first_infinite(scores) is not None:
+            raise vectors.NotVectorsError("a score is NaN or infinite")
+    except vectors.NotVectorsError as exc:
+        raise _refuse(response, request, str(exc)) from None
+    row: Matrix = scores[0]
+    return row
+
+
+def _json(response: WireResponse, request: WireRequest) -> Any:
     try:
         data = pydantic_core.from_json(response.content)
     except ValueError:
         what = "is empty" if not response.content.strip() else "is not JSON"
         raise _refuse(response, request, f"the body {what}") from None
+    if isinstance(data, dict) and data.get("error") is not None:
+        raise from_error_object(
+            data,
+            headers=response.headers,
+            operation=request.operation,
+            model=request.model,
+            provider=request.provider,
+            url=response.url or request.url,
+        )
+    return data
+
+
+def _read(
+    response: WireResponse, request: WireRequest, count: int, pooling: str | None
+) -> vectors.Numbers:
+    data = _json(response, request)
     model = usage = None
     if isinstance(data, dict):
-        if data.get("error") is not None:
-            raise from_error_object(
-                data,
-                headers=response.headers,
-                operation=request.operation,
-                model=request.model,
-                provider=request.provider,
-                url=response.url or request.url,
-            )
         model, usage = data.get("model"), data.get("usage")
         entries = _openai_entries(data, count)
     elif isinstance(data, list):
@@ -162,10 +193,10 @@ def _bare_entries(data: list[Any], count: int) -> list[Any]:
     return data
 
 
-def _check_count(found: int, expected: int) -> None:
+def _check_count(found: int, expected: int, what: str = "vectors", of: str = "text") -> None:
     if found != expected:
-        noun = "text" if expected == 1 else "texts"
-        raise vectors.NotVectorsError(f"the answer holds {found} vectors for {expected} {noun}")
+        noun = of if expected == 1 else f"{of}s"
+        raise vectors.NotVectorsError(f"the answer holds {found} {what} for {expected} {noun}")
 
 
 class _TokenLevelError(Exception):
@@ -208,7 +239,7 @@ def _refuse(
     evidence = response.content[:_EVIDENCE].decode("utf-8", "replace")
     kind = response.headers.get("content-type")
     return APIResponseValidationError(
-        f"Unusable embedding answer: {what} (status {response.status}, {kind or 'no type'}, "
+        f"Unusable answer: {what} (status {response.status}, {kind or 'no type'}, "
         f"begins {evidence[:60]!r})",
         guidance=guidance,
         status_code=response.status,

@@ -30,6 +30,11 @@ class EmbeddingUsage:
     prompt_tokens: int = 0
     total_tokens: int = 0
 
+    @property
+    def completion_tokens(self) -> int:
+        """Always 0: for callbacks that count the tokens of all operations alike."""
+        return 0
+
     def __add__(self, other: EmbeddingUsage) -> EmbeddingUsage:
         return EmbeddingUsage(
             self.prompt_tokens + other.prompt_tokens, self.total_tokens + other.total_tokens

@@ -87,7 +87,9 @@ class AsyncFunctionWire(FunctionWire):
 
 
 def core() -> Core:
-    return Core(Settings.resolve(api_key="x", base_url="http://127.0.0.1:9/embed", env={}))
+    return Core(
+        Settings.resolve(api_key="hf_test_token", base_url="http://127.0.0.1:9/embed", env={})
+    )
 
 
 def client(wire: FunctionWire) -> Embeddings:

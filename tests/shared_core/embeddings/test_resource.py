@@ -22,6 +22,7 @@ from shared_core.errors import (
     AuthenticationError,
     InvalidSettingError,
     PaymentRequiredError,
+    UnsupportedTaskError,
 )
 from tests.helpers.fault_server import (
     FaultServer,
@@ -274,6 +275,81 @@ def test_error_with_partial_survives_pickling(server: FaultServer) -> None:
         router.embeddings.create(["a", "b"], batch_size=1)
     copy = pickle.loads(pickle.dumps(caught.value))
     assert copy.partial[0].tolist() == [1, 1]
+
+
+SIMILARITY_PATH = f"/hf-inference/models/{MINILM}/pipeline/sentence-similarity"
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "target"),
+    [
+        ("", {"model": MINILM}, SIMILARITY_PATH),
+        (HF_PATH, {}, SIMILARITY_PATH),
+        ("", {"dialect": "tei"}, "/similarity"),
+        ("/embed", {}, "/similarity"),
+        ("/x/similarity", {}, "/x/similarity"),
+    ],
+)
+async def test_sentence_similarity(
+    server: FaultServer, path: str, options: dict[str, Any], target: str
+) -> None:
+    server.on(target, json_reply([0.75, -0.5]))
+    with client(server, path) as router:
+        scores = router.embeddings.similarity("a", ["b", "c"], **options)
+        none = router.embeddings.similarity("a", [], **options)
+    async with async_client(server, path) as router_async:
+        later = await router_async.embeddings.similarity("a", ["b", "c"], **options)
+    assert scores.tolist() == later.tolist() == [0.75, -0.5]
+    assert none.tolist() == []
+    assert [request.path for request in server.requests] == [target, target]
+    assert server.requests[0].json() == {
+        "inputs": {"source_sentence": "a", "sentences": ["b", "c"]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([0.5], "1 scores for 2 sentences"),
+        ([0.5, None], "not a number"),
+        ({"scores": []}, "not a list of scores"),
+        ([[0.5, 0.5]], "1 scores"),
+    ],
+)
+def test_scores_of_another_shape(server: FaultServer, value: Any, words: str) -> None:
+    server.on("/similarity", json_reply(value))
+    with (
+        client(server, "/embed") as router,
+        pytest.raises(APIResponseValidationError, match=words) as caught,
+    ):
+        router.embeddings.similarity("a", ["b", "c"])
+    assert caught.value.operation == "sentence_similarity"
+
+
+def test_similarity_is_refused_where_it_does_not_exist(server: FaultServer) -> None:
+    with client(server, "/v1") as router:
+        with pytest.raises(UnsupportedTaskError, match="no sentence similarity") as caught:
+            router.embeddings.similarity("a", ["b"])
+        assert "cosine()" in str(caught.value)
+        with pytest.raises(InvalidSettingError, match="unknown argument 'normalize'"):
+            router.embeddings.similarity("a", ["b"], normalize=True)  # type: ignore[call-arg]
+    with client(server, "/embed") as router:
+        with pytest.raises(InvalidSettingError, match="sentences must be a list"):
+            router.embeddings.similarity("a", "b")
+        with pytest.raises(InvalidSettingError, match="source must be a string"):
+            router.embeddings.similarity(None, ["b"])  # type: ignore[arg-type]
+    assert server.requests == []
+
+
+def test_public_names() -> None:
+    import shared_core.embeddings as package
+
+    assert sorted(package.__all__) == sorted(package._HOME_OF)
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    assert dir(package) == package.__all__
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = package.nothing  # type: ignore[attr-defined]
 
 
 def test_numpy_is_not_loaded_before_the_first_call() -> None:
