@@ -149,7 +149,7 @@ class RouterConnection(BaseModel):
                 if field in accepted and accepted[field] != value:
                     raise InvalidSettingError(f"{name} and {field} are one setting, given twice")
                 accepted[field] = value
-        timeout = accepted.get("timeout")
+        timeout: Any = accepted.get("timeout")
         if not isinstance(timeout, int | float) and hasattr(timeout, "read"):
             accepted["timeout"] = timeout.read  # an httpx.Timeout
         return accepted

@@ -9,7 +9,6 @@ that also derives from LangChain's counterpart.
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
 from langchain_core import exceptions as lc
@@ -123,9 +122,18 @@ def _counterparts(core_class: type) -> tuple[type[ModelError], ...]:
     raise AssertionError(f"{core_class} is not an error of ours")
 
 
-@cache
+_made: dict[tuple[type[RouterError], type[RouterError]], type[RouterError]] = {}
+
+
 def _dual_class(core_class: type[RouterError], kind: type[RouterError]) -> type[RouterError]:
     """Return the subclass of *core_class* that is also LangChain's counterpart of *kind*."""
+    made = _made.get((core_class, kind))
+    if made is None:
+        made = _made[core_class, kind] = _make(core_class, kind)
+    return made
+
+
+def _make(core_class: type[RouterError], kind: type[RouterError]) -> type[RouterError]:
     answered = issubclass(core_class, APIStatusError | StreamEventError)
     bases = (_Dual, *((_Answered,) if answered else ()), core_class, *_counterparts(kind))
     return type(
@@ -197,5 +205,5 @@ class _RefusalError(ModelError):
         super().__init__(message)
 
 
-RefusalError: type[Exception] = getattr(lc, "ModelRefusalError", _RefusalError)
+RefusalError: Any = getattr(lc, "ModelRefusalError", _RefusalError)
 """Raised where the content that the model withheld is needed."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models.base import LangSmithParams
 
+from langchain_hfrouter._profiles import model_id
 from langchain_hfrouter._tools import tool_choice_of, tool_schemas
 from shared_core import InvalidSettingError
 
@@ -106,14 +107,12 @@ def of_call(
 
 def _route(model: ChatHFRouter, given: Mapping[str, Any]) -> dict[str, Any]:
     """Model, provider and policy: what a call says about the provider replaces the defaults."""
-    route = {"model": given.get("model") or model.model}
-    named = "provider" in given or "policy" in given
-    suffixed = "model" in given and ":" in str(given["model"])
-    if named or suffixed:
-        route["provider"], route["policy"] = given.get("provider"), given.get("policy")
-    else:
-        route["provider"], route["policy"] = model.provider, model.policy
-    return route
+    asked = given.get("model")
+    named = given.get("provider") is not None or given.get("policy") is not None
+    if named or (asked is not None and model_id(asked) != asked):
+        own = asked or model_id(model.model)
+        return {"model": own, "provider": given.get("provider"), "policy": given.get("policy")}
+    return {"model": asked or model.model, "provider": model.provider, "policy": model.policy}
 
 
 def _settle_tools(params: dict[str, Any]) -> None:

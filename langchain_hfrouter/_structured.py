@@ -135,10 +135,9 @@ def response_format(schema: Any, *, strict: bool | None) -> Any:
 def _own_schema(schema: Any) -> dict[str, Any]:
     """The schema in the author's own form: references and titles stay."""
     if isinstance(schema, type) and is_basemodel_subclass(schema):
-        if issubclass(schema, BaseModel):
-            return schema.model_json_schema()
-        legacy: dict[str, Any] = schema.schema()  # pydantic.v1
-        return legacy
+        v2 = getattr(schema, "model_json_schema", None)
+        own: dict[str, Any] = (v2 or schema.schema)()  # type: ignore[attr-defined]
+        return own
     if isinstance(schema, Mapping) and "properties" in schema:
         return dict(schema)
     plain = convert_to_json_schema(schema)

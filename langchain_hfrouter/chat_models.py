@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field, model_validator
 
-from langchain_hfrouter import _params, _profiles, _structured, _tokens, _translator
+from langchain_hfrouter import _loading, _params, _profiles, _structured, _tokens, _translator
 from langchain_hfrouter._base import RouterConnection
 from langchain_hfrouter._errors import dual_errors
 from langchain_hfrouter._messages import PROVIDER, to_core
@@ -26,6 +26,7 @@ from langchain_hfrouter._tools import tool_choice_of, tool_schemas
 from shared_core import __version__
 
 _translator.register()
+_loading.allow("langchain_hfrouter", "chat_models", "ChatHFRouter")
 
 
 class ChatHFRouter(RouterConnection, BaseChatModel):
