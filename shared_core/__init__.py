@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from shared_core.config.validate import unknown_keyword as unknown_keyword
     from shared_core.constants import ChatModels as ChatModels
     from shared_core.constants import EmbeddingModels as EmbeddingModels
+    from shared_core.embeddings.search import SearchHit as SearchHit
+    from shared_core.embeddings.search import SemanticIndex as SemanticIndex
+    from shared_core.embeddings.similarity import most_similar as most_similar
+    from shared_core.embeddings.types import EmbeddingResult as EmbeddingResult
+    from shared_core.embeddings.types import EmbeddingUsage as EmbeddingUsage
     from shared_core.errors import AnonymousRateLimitError as AnonymousRateLimitError
     from shared_core.errors import APIConnectionError as APIConnectionError
     from shared_core.errors import APIError as APIError
@@ -202,6 +207,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "shared_core.local": ("LocalModelError", "LocalModels"),
     "shared_core.hub.types": ("RouterModel",),
+    "shared_core.embeddings.search": ("SearchHit", "SemanticIndex"),
+    "shared_core.embeddings.similarity": ("most_similar",),
+    "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),
     "shared_core.resilience.retry": ("RetryPolicy",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
