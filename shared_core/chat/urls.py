@@ -24,6 +24,10 @@ def chat_url(base_url: str) -> str:
 
 
 def is_router(base_url: str) -> bool:
-    """Return whether *base_url* is Hugging Face's router, where model ids are Hub ids."""
-    host = urlsplit(base_url).hostname
-    return is_hf_host(host) and (host or "").startswith("router.")
+    """Return whether *base_url* is the router's own chat route, where models are Hub ids.
+
+    On its pass-through routes (``/{provider}/...``) models have the provider's own names.
+    """
+    parts = urlsplit(base_url)
+    routed = parts.path.rstrip("/") in ("", "/v1", "/v1/chat/completions")
+    return routed and is_hf_host(parts.hostname) and "router." in (parts.hostname or "")
