@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import Any
@@ -101,7 +102,7 @@ def decode(recorded: Exchange, cuts: list[int]) -> tuple[ChatStreamDecoder, list
     decoder = ChatStreamDecoder(Answered(200, Headers(recorded.headers)))
     edges = [0, *cuts, len(recorded.body)]
     chunks = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         chunks += decoder.feed(recorded.body[start:end])
     return decoder, chunks + decoder.finish()
 
