@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from langchain_hfrouter._errors import dual_errors
-from shared_core import AsyncRouterClient, InvalidSettingError, RouterClient, unknown_keyword
+if TYPE_CHECKING:
+    from shared_core import AsyncRouterClient, RouterClient
 
 _TOKEN_VARIABLES = (
     "HF_TOKEN",
@@ -140,6 +140,9 @@ class RouterConnection(BaseModel):
         """Translate other names, and refuse keywords that do not exist."""
         if not isinstance(values, Mapping):
             return values
+        from langchain_hfrouter._errors import dual_errors
+        from shared_core import InvalidSettingError, unknown_keyword
+
         accepted: dict[str, Any] = {}
         with dual_errors:
             for name, value in values.items():
@@ -157,7 +160,7 @@ class RouterConnection(BaseModel):
     @model_validator(mode="after")
     def _check_connection(self) -> Self:
         """Have the core check the settings now rather than at the first call."""
-        settings = self._sync_client().settings
+        settings = self.sync_client().settings
         # The core's wrappers hide what headers and proxies may hold.
         if self.default_headers is not None:
             self.__dict__["default_headers"] = settings.default_headers
@@ -165,17 +168,25 @@ class RouterConnection(BaseModel):
             self.__dict__["proxy"] = settings.proxy
         return self
 
-    def _sync_client(self) -> RouterClient:
+    def sync_client(self) -> RouterClient:
+        """Return the core's client behind this object."""
         client: RouterClient | None = self._clients.get("sync")
         if client is None:
+            from langchain_hfrouter._errors import dual_errors
+            from shared_core import RouterClient
+
             with dual_errors:
                 client = RouterClient(**self._client_options(), http_client=self.http_client)
             self._clients["sync"] = client
         return client
 
-    def _async_client(self) -> AsyncRouterClient:
+    def async_client(self) -> AsyncRouterClient:
+        """Return the core's asynchronous client behind this object."""
         client: AsyncRouterClient | None = self._clients.get("async")
         if client is None:
+            from langchain_hfrouter._errors import dual_errors
+            from shared_core import AsyncRouterClient
+
             with dual_errors:
                 client = AsyncRouterClient(
                     **self._client_options(), http_client=self.http_async_client
@@ -224,6 +235,9 @@ class RouterConnection(BaseModel):
         changes = {self.keyword_aliases.get(k, k): v for k, v in (update or {}).items()}
         for name in changes:
             if name not in type(self).model_fields:
+                from langchain_hfrouter._errors import dual_errors
+                from shared_core import unknown_keyword
+
                 with dual_errors:
                     raise unknown_keyword(name, type(self).model_fields)
         copied = super().model_copy(update=changes, deep=deep)

@@ -10,7 +10,7 @@ from langchain_core.messages import ToolCall as LangChainToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_hfrouter._messages import PROVIDER
+from langchain_hfrouter.chat_models import PROVIDER
 from shared_core import ChatCompletion, Choice, ToolArgumentsError, ToolCall, Usage
 
 

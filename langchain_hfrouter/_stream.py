@@ -12,8 +12,8 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk, ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_hfrouter._messages import PROVIDER
 from langchain_hfrouter._results import answer_metadata, usage_metadata
+from langchain_hfrouter.chat_models import PROVIDER
 from shared_core import ChatChunk, ToolCallDelta, Usage
 
 

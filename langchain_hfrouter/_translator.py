@@ -11,9 +11,6 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import content as types
-from langchain_core.messages.block_translators import register_translator
-
-from langchain_hfrouter._messages import PROVIDER
 
 
 def translate_content(message: AIMessage) -> list[types.ContentBlock]:
@@ -77,8 +74,3 @@ def _spoken(message: AIMessage) -> list[dict[str, Any]]:
 
 def _whole_call(call: Any) -> dict[str, Any]:
     return {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
-
-
-def register() -> None:
-    """Tell LangChain about our blocks. Safe to repeat."""
-    register_translator(PROVIDER, translate_content, translate_content_chunk)

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from pydantic import BaseModel, Field, model_validator
+from langchain_core.messages.block_translators import register_translator
+from pydantic import Field, model_validator
 
-from langchain_hfrouter import _loading, _params, _profiles, _structured, _tokens, _translator
+from langchain_hfrouter import _loading
 from langchain_hfrouter._base import RouterConnection
-from langchain_hfrouter._errors import dual_errors
-from langchain_hfrouter._messages import PROVIDER, to_core
-from langchain_hfrouter._results import chat_result
-from langchain_hfrouter._stream import ChunkConverter
-from langchain_hfrouter._tools import tool_choice_of, tool_schemas
 from shared_core import __version__
 
-_translator.register()
+# What a call needs is imported by the first call: this module is imported by everybody.
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.language_models.base import LangSmithParams
+    from langchain_core.language_models.model_profile import ModelProfile
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.messages.content import ContentBlock
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+    from pydantic import BaseModel
+
+PROVIDER = "hfrouter"
+"""``model_provider`` of every message that we return, and ``ls_provider`` of traces."""
+
+
+def _blocks(message: AIMessage) -> list[ContentBlock]:
+    from langchain_hfrouter import _translator
+
+    return _translator.translate_content(message)
+
+
+def _blocks_of_chunk(message: AIMessageChunk) -> list[ContentBlock]:
+    from langchain_hfrouter import _translator
+
+    return _translator.translate_content_chunk(message)
+
+
+register_translator(PROVIDER, _blocks, _blocks_of_chunk)
 _loading.allow("langchain_hfrouter", "chat_models", "ChatHFRouter")
 
 
@@ -153,10 +170,9 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with dual_errors:
-            params = _params.of_call(self, stop, kwargs)
-            completion = self._sync_client().chat.create(to_core(messages), **params)
-            return chat_result(completion, params["model"])
+        from langchain_hfrouter import _calls
+
+        return _calls.generate(self, messages, stop, kwargs)
 
     async def _agenerate(
         self,
@@ -165,10 +181,9 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with dual_errors:
-            params = _params.of_call(self, stop, kwargs)
-            completion = await self._async_client().chat.create(to_core(messages), **params)
-            return chat_result(completion, params["model"])
+        from langchain_hfrouter import _calls
+
+        return await _calls.agenerate(self, messages, stop, kwargs)
 
     def _stream(
         self,
@@ -177,33 +192,20 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        # LangChain announces new tokens itself: doing it here too would count them twice.
-        with dual_errors:
-            params = _params.of_call(self, stop, kwargs, stream=True)
-            converter = ChunkConverter(params["model"])
-            with self._sync_client().chat.stream(to_core(messages), **params) as stream:
-                for chunk in stream:
-                    converted = converter.convert(chunk)
-                    if converted is not None:
-                        yield converted
-                yield converter.close(stream.request_id, stream.provider)
+        from langchain_hfrouter import _calls
 
-    async def _astream(
+        return _calls.stream(self, messages, stop, kwargs)
+
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        with dual_errors:
-            params = _params.of_call(self, stop, kwargs, stream=True)
-            converter = ChunkConverter(params["model"])
-            async with self._async_client().chat.stream(to_core(messages), **params) as stream:
-                async for chunk in stream:
-                    converted = converter.convert(chunk)
-                    if converted is not None:
-                        yield converted
-                yield converter.close(stream.request_id, stream.provider)
+        from langchain_hfrouter import _calls
+
+        return _calls.astream(self, messages, stop, kwargs)
 
     # --- tools and structure
 
@@ -229,6 +231,9 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         Raises:
             ValueError: *tool_choice* names no bound tool.
         """
+        from langchain_hfrouter import _structured
+        from langchain_hfrouter._tools import tool_choice_of, tool_schemas
+
         schemas = tool_schemas(tools, strict=strict)
         if schemas:
             kwargs["tools"] = schemas
@@ -272,6 +277,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         Raises:
             ValueError: The combination is impossible, or a keyword is unknown.
         """
+        from langchain_hfrouter import _profiles, _structured
+
         chosen = method or self.structured_output_method or _profiles.best_method(self.profile)
         return _structured.runnable(
             self, schema, chosen, include_raw=include_raw, strict=strict, tools=tools, extra=kwargs
@@ -294,17 +301,25 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
+        from langchain_hfrouter import _params
+
         return _params.identifying(self)
 
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
+        from langchain_hfrouter import _params
+
         return super()._get_invocation_params(stop=stop, **_params.showable(kwargs))
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        from langchain_hfrouter import _params
+
         return super()._get_llm_string(stop=stop, **_params.showable(kwargs))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        from langchain_hfrouter import _params
+
         return _params.langsmith(self, PROVIDER, stop, kwargs)
 
     def configurable_fields(self, **kwargs: Any) -> Any:
@@ -320,6 +335,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
     # --- profile and tokens
 
     def _resolve_model_profile(self) -> ModelProfile | None:
+        from langchain_hfrouter import _profiles
+
         return _profiles.snapshot(self.model, self.provider)
 
     def refresh_profile(self) -> ModelProfile | None:
@@ -331,8 +348,11 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         Raises:
             APIError: The list could not be read, or does not know the model.
         """
+        from langchain_hfrouter import _profiles
+        from langchain_hfrouter._errors import dual_errors
+
         with dual_errors:
-            entry = self._sync_client().models.get(_profiles.model_id(self.model))
+            entry = self.sync_client().models.get(_profiles.model_id(self.model))
         self.profile = _profiles.of_entry(entry, self.model, self.provider)
         return self.profile
 
@@ -345,8 +365,11 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         Raises:
             APIError: The list could not be read, or does not know the model.
         """
+        from langchain_hfrouter import _profiles
+        from langchain_hfrouter._errors import dual_errors
+
         with dual_errors:
-            entry = await self._async_client().models.get(_profiles.model_id(self.model))
+            entry = await self.async_client().models.get(_profiles.model_id(self.model))
         self.profile = _profiles.of_entry(entry, self.model, self.provider)
         return self.profile
 
@@ -361,6 +384,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
+        from langchain_hfrouter import _tokens
+
         return _tokens.ids(self.tokenizer, text)
 
     def get_num_tokens(self, text: str) -> int:
@@ -371,6 +396,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         """
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
+        from langchain_hfrouter import _tokens
+
         return _tokens.count(self.tokenizer, text)
 
     def get_num_tokens_from_messages(
@@ -382,5 +409,9 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
             messages: The conversation.
             tools: Tools that go with it.
         """
+        from langchain_hfrouter import _tokens
+        from langchain_hfrouter._messages import to_core
+        from langchain_hfrouter._tools import tool_schemas
+
         schemas = tool_schemas(tools) if tools else []
         return _tokens.count_messages(self.get_num_tokens, to_core(messages), schemas)

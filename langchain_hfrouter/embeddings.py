@@ -9,7 +9,6 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from langchain_hfrouter._base import RouterConnection
-from langchain_hfrouter._errors import dual_errors
 
 
 class HFRouterEmbeddings(RouterConnection, Embeddings):
@@ -99,8 +98,10 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
         """
         if not texts:
             return []
+        from langchain_hfrouter._errors import dual_errors
+
         with dual_errors, self._progress(len(texts)) as progress:
-            result = self._sync_client().embeddings.create(
+            result = self.sync_client().embeddings.create(
                 list(texts), **self._document_params(), progress=progress
             )
         vectors: list[list[float]] = result.vectors.tolist()
@@ -115,8 +116,10 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
         Raises:
             APIError: The request failed; also LangChain's counterpart.
         """
+        from langchain_hfrouter._errors import dual_errors
+
         with dual_errors:
-            vector = self._sync_client().embeddings.embed_one(text, **self._query_params())
+            vector = self.sync_client().embeddings.embed_one(text, **self._query_params())
         values: list[float] = vector.tolist()
         return values
 
@@ -131,8 +134,10 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
         """
         if not texts:
             return []
+        from langchain_hfrouter._errors import dual_errors
+
         with dual_errors, self._progress(len(texts)) as progress:
-            result = await self._async_client().embeddings.create(
+            result = await self.async_client().embeddings.create(
                 list(texts), **self._document_params(), progress=progress
             )
         vectors: list[list[float]] = result.vectors.tolist()
@@ -147,8 +152,10 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
         Raises:
             APIError: The request failed; also LangChain's counterpart.
         """
+        from langchain_hfrouter._errors import dual_errors
+
         with dual_errors:
-            vector = await self._async_client().embeddings.embed_one(text, **self._query_params())
+            vector = await self.async_client().embeddings.embed_one(text, **self._query_params())
         values: list[float] = vector.tolist()
         return values
 
