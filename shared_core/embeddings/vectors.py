@@ -12,7 +12,6 @@ whatever is odd is left to the second, so that there is one place where answers 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import importlib
 from collections.abc import Iterable, Sequence
@@ -113,7 +112,7 @@ def decode_base64(text: str) -> Any:
         NotVectorsError: It is not that.
     """
     try:
-        raw = base64.b64decode(text, validate=True)
+        raw = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise NotVectorsError("a vector is not valid base64") from None
     if len(raw) % 4:
