@@ -7,12 +7,16 @@ Exit codes: 0 done; 1 the operation failed (network, server, or a check of ``doc
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
+
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +28,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from shared_core.cli.program import run
+    try:
+        from shared_core.cli.program import run
 
-    return run(arguments)
+        return run(arguments)
+    except BaseException as error:
+        if not _is_interruption(error):
+            raise
+    if arguments is None:
+        # Interrupted inside exec() (dataclasses use it), CPython 3.11 ends the process by
+        # signal even after the exception was handled. Leave before it can.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+    return INTERRUPTED
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind *error*; during an import it can come wrapped."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -88,7 +88,11 @@ def _lines() -> Iterator[str]:
 
 
 def _answer(client: RouterClient, messages: list[ChatMessage], options: argparse.Namespace) -> str:
-    given = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+    given = {
+        "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
+        "include_usage": True if options.stats else None,
+    }
     sent: Any = {name: value for name, value in given.items() if value is not None}
     with client.chat.stream(messages, **sent) as stream:
         text = write_pieces(chunk.text for chunk in stream)

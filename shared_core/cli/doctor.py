@@ -13,8 +13,6 @@ from typing import Any
 
 from shared_core import (
     LocalModels,
-    ModelNotFoundError,
-    NotFoundError,
     RouterClient,
     RouterError,
     __version__,
@@ -154,11 +152,15 @@ def _reachable(client: RouterClient) -> Check:
 
 def _model(client: RouterClient, name: str) -> Check:
     def look() -> Check:
-        try:
-            model = client.models.get(name)
-        except (ModelNotFoundError, NotFoundError):
+        listed = {model.id: model for model in client.models.list(max_age=300)}
+        model = listed.get(name) or listed.get(name.rpartition(":")[0])
+        if model is None:
+            where = client.settings.base_url
             return Check(
-                "model", "failed", f"{name} is not served for chat", "See: hfrouter models --search"
+                "model",
+                "failed",
+                f"{name} is not among the chat models at {where}",
+                "Look for one with: hfrouter models --search TEXT",
             )
         if model.providers and not model.live_providers:
             names = ", ".join(provider.name for provider in model.providers)

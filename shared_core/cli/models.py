@@ -41,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         for model in shown:
             print(json.dumps(model.raw, ensure_ascii=False))
-        return 0
-    if shown:
+    elif shown:
         print(table(HEAD, [row(model, options.provider) for model in shown]))
     note(f"{len(shown)} of {len(everything)} models")
     return 0

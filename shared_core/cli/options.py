@@ -28,13 +28,14 @@ TWO_WAYS = (
 
 
 def add_connection(command: argparse.ArgumentParser, *, embeddings: bool = False) -> None:
-    """Add ``--local``, ``--base-url``, ``--bill-to`` and ``--timeout``."""
+    """Add ``--local``, ``--local-model``, ``--base-url``, ``--bill-to``, ``--timeout``."""
     command.add_argument(
-        "--local",
-        nargs="?",
-        const=True,
+        "--local", action="store_true", help="answer in this process: no network, no token"
+    )
+    command.add_argument(
+        "--local-model",
         metavar="FOLDER",
-        help="answer in this process: no network, no token; FOLDER holds another embedding model",
+        help="the same with another embedding model: a sentence-transformers folder",
     )
     command.add_argument("--base-url", metavar="URL", help="another server, e.g. .../v1")
     if embeddings:
@@ -88,10 +89,9 @@ class Connection:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Connection:
         """Return what the options of :func:`add_connection` mean."""
-        chosen = options.local
         local = None
-        if chosen is not None:
-            local = LocalModels() if chosen is True else LocalModels(embedding_folder=chosen)
+        if options.local or options.local_model:
+            local = LocalModels(embedding_folder=options.local_model)
         common: dict[str, Any] = {"local": local} if local is not None else {}
         for name in ("bill_to", "timeout"):
             if getattr(options, name) is not None:

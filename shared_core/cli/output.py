@@ -71,7 +71,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         try:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+            from tqdm import tqdm
         except ImportError:
             return self
         self._bar = tqdm(total=self._total, desc=self._label, unit="passage", file=sys.stderr)

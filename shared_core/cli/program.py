@@ -11,7 +11,7 @@ from shared_core import ConfigurationError, RouterError, __version__
 from shared_core.cli import ask, chat, doctor, embed, models
 from shared_core.cli.output import UsageError, complain, discard_output
 
-FAILED, WRONG_USAGE, INTERRUPTED, NO_READER = 1, 2, 130, 141
+FAILED, WRONG_USAGE, NO_READER = 1, 2, 141
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,8 +44,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         discard_output()
         return NO_READER
