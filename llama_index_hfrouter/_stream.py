@@ -7,8 +7,12 @@ without validation, because everything in them was made here.
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -32,12 +36,13 @@ from llama_index_hfrouter._messages import (
     parsed_arguments,
     usage_counters,
 )
-from shared_core import ChatChunk, ToolCallDelta, Usage
+from shared_core import ChatChunk, ChatCompletion, ToolCallDelta, Usage
 
 if TYPE_CHECKING:
     from shared_core import AsyncChatStream, ChatStream
 
 M = TypeVar("M", bound=BaseModel)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _made(cls: type[M], values: dict[str, Any]) -> M:
@@ -144,6 +149,20 @@ class Assembler:
         for at, call in enumerate(self._calls):
             self._show(at, parsed_arguments(call.arguments))
 
+    def differs_from(self, whole: ChatCompletion) -> bool:
+        """Tell whether the end of the stream changed what its pieces said.
+
+        That is so when ``</think>`` came without its beginning: what had been handed out as
+        text was reasoning.
+        """
+        return not self._refusal and bool(whole.choices) and whole.text != self._text
+
+    def corrected(self, whole: ChatCompletion) -> ChatResponse:
+        """Return the last response anew, with the text and reasoning of the whole answer."""
+        self._text, self._reasoning = whole.text, whole.reasoning or ""
+        raw = {"choices": [], "usage": self._usage_raw}
+        return self.add(ChatChunk(raw=raw))
+
     def _message(self) -> ChatMessage:
         blocks: list[Any] = []
         if self._reasoning:
@@ -175,20 +194,101 @@ class Assembler:
         )
 
 
+_opened: ContextVar[list[Any] | None] = ContextVar("hfrouter_opened", default=None)
+
+
 def responses(stream: ChatStream) -> ChatResponseGen:
     """Yield a response per chunk; the connection is released however the iteration ends."""
+    _note(stream)
+    return _responses(stream)
+
+
+def _responses(stream: ChatStream) -> ChatResponseGen:
     assembler = Assembler(stream.request_id, stream.provider)
     with stream:
         for chunk in stream:
             yield assembler.add(chunk)
+        if assembler.differs_from(whole := stream.result()):
+            yield assembler.corrected(whole)
 
 
-async def aresponses(stream: AsyncChatStream) -> ChatResponseAsyncGen:
+def aresponses(stream: AsyncChatStream) -> ChatResponseAsyncGen:
     """Yield a response per chunk; the connection is released however the iteration ends."""
+    _note(stream)
+    return _aresponses(stream)
+
+
+async def _aresponses(stream: AsyncChatStream) -> ChatResponseAsyncGen:
     assembler = Assembler(stream.request_id, stream.provider)
     async with stream:
         async for chunk in stream:
             yield assembler.add(chunk)
+        if assembler.differs_from(whole := await stream.result()):
+            yield assembler.corrected(whole)
+
+
+def _note(stream: Any) -> None:
+    opened = _opened.get()
+    if opened is not None:
+        opened.append(stream)
+
+
+def released(method: F) -> F:
+    """Make closing the stream that *method* returns close its connection too.
+
+    To stand above the framework's callback decorator. That one drops our stream without
+    closing it, and an event handler that keeps the exception event keeps the stream with it.
+    """
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def aopen(*args: Any, **kwargs: Any) -> Any:
+            opened: list[Any] = []
+            token = _opened.set(opened)
+            try:
+                stream = await method(*args, **kwargs)
+            finally:
+                _opened.reset(token)
+            return _areleasing(stream, _taken(opened))
+
+        return cast(F, aopen)
+
+    @functools.wraps(method)
+    def open_(*args: Any, **kwargs: Any) -> Any:
+        opened: list[Any] = []
+        token = _opened.set(opened)
+        try:
+            stream = method(*args, **kwargs)
+        finally:
+            _opened.reset(token)
+        return _releasing(stream, _taken(opened))
+
+    return cast(F, open_)
+
+
+def _taken(opened: list[Any]) -> list[Any]:
+    # Timers of the event loop keep copies of the context, and with it the list.
+    taken = list(opened)
+    opened.clear()
+    return taken
+
+
+def _releasing(stream: Generator[Any, None, None], opened: list[Any]) -> Any:
+    try:
+        yield from stream
+    finally:
+        for one in opened:
+            one.close()
+
+
+async def _areleasing(stream: AsyncGenerator[Any, None], opened: list[Any]) -> Any:
+    try:
+        async with aclosing(stream):
+            async for response in stream:
+                yield response
+    finally:
+        for one in opened:
+            await one.aclose()
 
 
 def completions(stream: ChatResponseGen) -> CompletionResponseGen:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from llama_index_hfrouter._base import RouterComponent
 from llama_index_hfrouter._messages import chat_response, completion_response, to_core
-from llama_index_hfrouter._stream import acompletions, aresponses, completions, responses
+from llama_index_hfrouter._stream import acompletions, aresponses, completions, released, responses
 from llama_index_hfrouter._tools import ToolCalling
 
 if TYPE_CHECKING:
@@ -145,11 +145,11 @@ class HFRouter(RouterComponent, ToolCalling):
         Raises:
             APIError: The router could not be asked, or does not know the model.
         """
-        return self._adopt(self._client().models.get(self._bare_model()))
+        return self._adopt(self._client().models.get(self.model))
 
     async def aload_model_info(self) -> RouterModel:
         """Like :meth:`load_model_info`, without blocking the event loop."""
-        return self._adopt(await self._aclient().models.get(self._bare_model()))
+        return self._adopt(await self._aclient().models.get(self.model))
 
     # --- the eight calls ----------------------------------------------------------------
 
@@ -172,6 +172,7 @@ class HFRouter(RouterComponent, ToolCalling):
         """Answer *prompt*, sent as one user message. Raises what :meth:`chat` raises."""
         return completion_response(self._chat(self._asked(prompt, formatted), **kwargs))
 
+    @released
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer *messages* piece by piece.
@@ -181,6 +182,7 @@ class HFRouter(RouterComponent, ToolCalling):
         """
         return self._stream_chat(messages, **kwargs)
 
+    @released
     @llm_completion_callback()
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -200,6 +202,7 @@ class HFRouter(RouterComponent, ToolCalling):
         """Answer *prompt*; see :meth:`complete`."""
         return completion_response(await self._achat(self._asked(prompt, formatted), **kwargs))
 
+    @released
     @llm_chat_callback()
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
@@ -207,6 +210,7 @@ class HFRouter(RouterComponent, ToolCalling):
         """Answer *messages* piece by piece; see :meth:`stream_chat`."""
         return await self._astream_chat(messages, **kwargs)
 
+    @released
     @llm_completion_callback()
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -257,17 +261,16 @@ class HFRouter(RouterComponent, ToolCalling):
             params["extra_body"] = {**self.extra_body, **(given.get("extra_body") or {})}
         return {name: value for name, value in params.items() if value is not None}
 
-    def _bare_model(self) -> str:
-        return self.model.rpartition(":")[0] or self.model
-
     def _adopt(self, info: RouterModel) -> RouterModel:
-        suffix = self.provider or (self.model.rpartition(":")[2] if ":" in self.model else None)
-        offers = [offer for offer in info.providers if offer.provider == suffix] or info.providers
-        windows = [offer.context_length for offer in offers if offer.context_length]
-        if windows:
-            # An unpinned call may be served by any of them: the smallest window always fits.
-            self.context_window = min(windows)
-        if any(offer.supports_tools is not None for offer in offers):
-            self.is_function_calling_model = any(offer.supports_tools for offer in offers)
-        self.supports_json_schema = all(offer.supports_structured_output for offer in offers)
+        pinned = self.provider or self.model.partition(":")[2]
+        offer = info.provider(pinned) if pinned else None
+        offers = [offer] if offer else info.live_providers or info.providers
+        # An unpinned call may be served by any of them: the smallest window always fits.
+        window = (offer.context_length if offer else None) or info.context_length
+        if window:
+            self.context_window = window
+        if any(one.supports_tools is not None for one in offers):
+            self.is_function_calling_model = any(one.supports_tools for one in offers)
+        if offers:
+            self.supports_json_schema = all(one.supports_structured_output for one in offers)
         return info
