@@ -1,0 +1,367 @@
+"""Streams: one rule of LangChain's merging, or one habit of a provider, per test."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelAPIError, ModelConnectionError, ModelRateLimitError
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from shared_core import InvalidSettingError, StreamEventError, StreamInterruptedError
+from tests.helpers.fault_server import Fin, Hang, json_reply
+from tests.langchain.script import (
+    HEADERS,
+    TOOL,
+    added,
+    call,
+    event,
+    model_of,
+    serving,
+    stream,
+    whole,
+)
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
+]
+
+TEXT = [event({"role": "assistant", "content": ""}), event({"content": "Hel"})]
+TEXT += [event({"content": "lo"}), event({}, "stop")]
+USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
+
+# Two calls, add(a=1) and sub(b=2), in every form that providers were seen to use.
+CLEAN = [call(0, "a", "add", ""), call(0, None, None, '{"a": 1}')]
+CLEAN += [call(1, "b", "sub", ""), call(1, None, None, '{"b": 2}')]
+QUIRKS: dict[str, list[dict[str, Any]]] = {
+    "clean": CLEAN,
+    "index 0 for all": [
+        call(0, "a", "add", '{"a":'),
+        call(0, None, None, " 1}"),
+        call(0, "b", "sub", '{"b":'),
+        call(0, None, None, " 2}"),
+    ],
+    "no index": [
+        call(None, "a", "add", '{"a":'),
+        call(None, None, None, " 1}"),
+        call(None, "b", "sub", '{"b": 2}'),
+    ],
+    "negative index": [call(-1, "a", "add", '{"a": 1}'), call(-1, "b", "sub", '{"b": 2}')],
+    "whole calls": [call(0, "a", "add", '{"a": 1}'), call(1, "b", "sub", '{"b": 2}')],
+    "name repeated": [
+        call(0, "a", "add", '{"a":'),
+        call(0, "a", "add", " 1}"),
+        call(1, "b", "sub", '{"b": 2}'),
+    ],
+    "both in one delta": [
+        {
+            "tool_calls": [
+                call(0, "a", "add", '{"a": 1}')["tool_calls"][0],
+                call(1, "b", "sub", '{"b": 2}')["tool_calls"][0],
+            ]
+        }
+    ],
+    "ids repeated, interleaved": [
+        call(0, "a", "add", ""),
+        call(1, "b", "sub", ""),
+        call(0, "a", None, '{"a": 1}'),
+        call(1, "b", None, '{"b": 2}'),
+    ],
+}
+EXPECTED = [("add", {"a": 1}), ("sub", {"b": 2})]
+
+
+def found(message: AIMessage) -> list[tuple[str, Any]]:
+    return [(each["name"], each["args"]) for each in message.tool_calls]
+
+
+def deltas(quirk: str, *, text: bool = False) -> list[Any]:
+    start = [event({"role": "assistant", "content": "Let me "}), event({"content": "see."})]
+    calls = [event(delta) for delta in QUIRKS[quirk]]
+    return [*(start if text else ()), *calls, event({}, "tool_calls")]
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("text", [False, True])
+def test_tool_calls_of_every_form_are_two_calls(quirk: str, version: str, text: bool) -> None:
+    with serving(stream(*deltas(quirk, text=text))) as server:
+        model = model_of(server, output_version=version)
+        total = added(list(model.bind_tools([TOOL]).stream("x")))
+    assert found(total) == EXPECTED
+    assert total.invalid_tool_calls == []
+    assert len({each["id"] for each in total.tool_calls}) == 2
+    blocks = [block for block in total.content_blocks if block["type"] == "tool_call"]
+    assert [(block["name"], block["args"]) for block in blocks] == EXPECTED
+    texts = [block["text"] for block in total.content_blocks if block["type"] == "text"]
+    assert texts == (["Let me see."] if text else [])
+    assert total.text == ("Let me see." if text else "")
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+@pytest.mark.parametrize("text", [False, True])
+def test_event_streams_have_the_same_two_calls(quirk: str, text: bool) -> None:
+    with serving(stream(*deltas(quirk, text=text))) as server:
+        events = model_of(server).bind_tools([TOOL]).stream_events("x", version="v3")
+        message = events.output
+    assert found(message) == EXPECTED
+    assert message.text == ("Let me see." if text else "")
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+async def test_async_streams_have_the_same_two_calls(quirk: str) -> None:
+    with serving(stream(*deltas(quirk, text=True))) as server:
+        bound = model_of(server).bind_tools([TOOL])
+        total = added([chunk async for chunk in bound.astream("x")])
+        whole = await (await bound.astream_events("x", version="v3")).output
+    assert found(total) == EXPECTED
+    assert found(whole) == EXPECTED
+
+
+def test_chunks_with_text_and_call_show_the_piece_as_a_piece() -> None:
+    """Trap 6: before the end a call is a ``tool_call_chunk``, also beside text."""
+    delta = {"content": "So: ", **call(0, "a", "add", '{"a":')}
+    with serving(stream(event(delta), event(call(0, None, None, "1}")), event({}, "stop"))) as s:
+        chunks = list(model_of(s).stream("x"))
+    assert [block["type"] for block in chunks[0].content_blocks] == ["text", "tool_call_chunk"]
+    assert found(added(chunks)) == [("add", {"a": 1})]
+
+
+def test_torn_arguments_are_an_invalid_call() -> None:
+    events = [event(call(0, "a", "add", "[1, 2")), event({}, "tool_calls")]
+    with serving(stream(*events)) as server:
+        total = added(list(model_of(server).stream("x")))
+    assert total.tool_calls == []
+    assert total.invalid_tool_calls[0]["name"] == "add"
+
+
+def test_usage_is_asked_for_and_stands_on_one_chunk() -> None:
+    with serving(stream(*TEXT, event(None, usage=USAGE))) as server:
+        chunks = list(model_of(server).stream("x"))
+        body = server.requests[0].json()
+    assert body["stream_options"] == {"include_usage": True}
+    counted = [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata]
+    assert counted == [{"input_tokens": 5, "output_tokens": 4, "total_tokens": 9}]
+
+
+def test_cumulative_usage_is_counted_once() -> None:
+    """Novita and others count in every chunk: the last one holds them all."""
+    steps = [{**USAGE, "completion_tokens": n, "total_tokens": 5 + n} for n in (1, 2, 3, 4)]
+    events = [{**each, "usage": usage} for each, usage in zip(TEXT, steps, strict=True)]
+    with serving(stream(*events)) as server:
+        model = model_of(server)
+        total = added(list(model.stream("x")))
+        counted = model.stream_events("x", version="v3").output.usage_metadata
+    assert total.usage_metadata == {"input_tokens": 5, "output_tokens": 4, "total_tokens": 9}
+    assert counted is not None
+    assert counted["total_tokens"] == 9
+
+
+@pytest.mark.parametrize("how", ["model", "call"])
+def test_usage_can_be_left_out(how: str) -> None:
+    with serving(stream(*TEXT)) as server:
+        if how == "model":
+            list(model_of(server, stream_usage=False).stream("x"))
+        else:
+            list(model_of(server).stream("x", stream_usage=False))
+        assert "stream_options" not in server.requests[0].json()
+
+
+def test_metadata_comes_once_on_the_last_chunk() -> None:
+    """Trap 3: LangChain adds up what two chunks both say."""
+    events = [{**each, "system_fingerprint": "fp"} for each in TEXT]
+    with serving(stream(*events)) as server:
+        chunks = list(model_of(server).stream("x"))
+    assert all(set(chunk.response_metadata) <= {"model_provider"} for chunk in chunks[:-1])
+    assert chunks[-1].response_metadata == {
+        "model_provider": "hfrouter",
+        "model_name": "served/m",
+        "finish_reason": "stop",
+        "id": "c1",
+        "created": 1_771_000_000,
+        "system_fingerprint": "fp",
+        "request_id": "req-7",
+        "inference_provider": "groq",
+    }
+    assert added(chunks).response_metadata == chunks[-1].response_metadata
+
+
+def test_only_the_last_chunk_is_the_last() -> None:
+    with serving(stream(*TEXT, event(None, usage=USAGE))) as server:
+        chunks = list(model_of(server).stream("x"))
+    assert [chunk.chunk_position for chunk in chunks] == [None] * (len(chunks) - 1) + ["last"]
+    assert all(isinstance(chunk.content, str) for chunk in chunks)
+
+
+def test_log_probabilities_are_collected() -> None:
+    def token(text: str) -> dict[str, Any]:
+        return {"content": [{"token": text, "logprob": -0.5, "top_logprobs": []}]}
+
+    events = [event({"content": each}) for each in ("a", "b")]
+    for each, text in zip(events, "ab", strict=True):
+        each["choices"][0]["logprobs"] = token(text)
+    with serving(stream(*events, event({}, "stop"))) as server:
+        total = added(list(model_of(server, logprobs=True).stream("x")))
+    assert [each["token"] for each in total.response_metadata["logprobs"]["content"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_text"])
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_reasoning_is_kept_under_all_names(field: str, version: str) -> None:
+    events = [event({field: "I "}), event({field: "think."}), event({"content": "Yes"}), TEXT[-1]]
+    with serving(stream(*events)) as server:
+        model = model_of(server, output_version=version)
+        total = added(list(model.stream("x")))
+        replayed = model.stream_events("x", version="v3").output
+    for message in (total, replayed):
+        kinds = [(b["type"], b.get("reasoning") or b.get("text")) for b in message.content_blocks]
+        assert kinds == [("reasoning", "I think."), ("text", "Yes")]
+    if version == "v0":
+        assert total.additional_kwargs == {"reasoning_content": "I think."}
+
+
+def test_thinking_tags_are_split_on_request() -> None:
+    events = [event({"content": piece}) for piece in ("<th", "ink>hm", "</think>", "Yes")]
+    with serving(stream(*events, TEXT[-1])) as server:
+        split = added(list(model_of(server, split_think=True).stream("x")))
+        plain = added(list(model_of(server).stream("x")))
+    assert (split.text.strip(), split.additional_kwargs["reasoning_content"]) == ("Yes", "hm")
+    assert plain.text == "<think>hm</think>Yes"
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_refusals_are_refusal_blocks(version: str) -> None:
+    events = [event({"refusal": "I "}), event({"refusal": "won't."}), event({}, "stop")]
+    with serving(stream(*events)) as server:
+        total = added(list(model_of(server, output_version=version).stream("x")))
+    (block,) = [b for b in total.content_blocks if b["type"] == "refusal"]
+    assert block["refusal"] == "I won't."  # type: ignore[typeddict-item]
+
+
+def test_done_without_a_blank_is_understood() -> None:
+    raw = b'data:{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
+    with serving(stream(raw, b"data:[DONE]\n\n", done=False)) as server:
+        assert added(list(model_of(server).stream("x"))).text == "Hi"
+
+
+def test_a_whole_answer_to_a_streaming_request_is_one_chunk() -> None:
+    body = {
+        "id": "c1",
+        "model": "served/m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hi."},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": USAGE,
+    }
+    with serving(json_reply(body, headers=HEADERS)) as server:
+        total = added(list(model_of(server).stream("x")))
+    assert total.text == "Hi."
+    assert total.response_metadata["finish_reason"] == "stop"
+
+
+class Tokens(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.tokens: list[Any] = []
+        self.errors: list[BaseException] = []
+
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
+        self.tokens.append(token)
+
+    def on_llm_error(self, error: BaseException, **_: Any) -> None:
+        self.errors.append(error)
+
+
+def test_new_tokens_are_announced_by_langchain_only() -> None:
+    """Trap 9: a provider that announces them too doubles them."""
+    tokens = Tokens()
+    with serving(stream(*TEXT)) as server:
+        list(model_of(server).stream("x", config={"callbacks": [tokens]}))
+    assert tokens.tokens == ["Hel", "lo", ""]
+
+
+def test_a_cut_stream_is_an_error_with_what_arrived() -> None:
+    with serving(stream(*TEXT[:3], done=False, end=Fin())) as server:
+        chunks: list[AIMessageChunk] = []
+        with pytest.raises(ModelConnectionError) as caught:
+            chunks.extend(model_of(server).stream("x"))
+        assert isinstance(caught.value, StreamInterruptedError)
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hello"
+
+
+def test_a_clean_end_without_finish_reason_is_an_error() -> None:
+    with serving(stream(*TEXT[:3], done=False)) as server, pytest.raises(StreamInterruptedError):
+        list(model_of(server).stream("x"))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "slow down", "code": 429}, ModelRateLimitError),
+        ({"message": "upstream failed", "type": "server_error", "code": 500}, ModelAPIError),
+    ],
+)
+def test_an_error_event_is_raised_as_its_kind(error: Any, kind: type[Exception]) -> None:
+    with serving(stream(*TEXT[:2], {"error": error})) as server:
+        with pytest.raises(kind, match=str(error["message"])) as caught:
+            list(model_of(server).stream("x"))
+        assert isinstance(caught.value, StreamEventError)
+        assert caught.value.response.json()["error"] == error  # type: ignore[attr-defined]
+
+
+def test_an_early_break_closes_the_connection() -> None:
+    """Trap 10."""
+    tokens = Tokens()
+    with serving(stream(*TEXT[:2], end=Hang())) as server:
+        chunks = model_of(server).stream("x", config={"callbacks": [tokens]})
+        assert next(chunks).text == "Hel"
+        del chunks
+        gc.collect()
+        assert server.wait_open(0)
+    assert all(isinstance(error, GeneratorExit) for error in tokens.errors)
+
+
+async def test_an_early_break_closes_the_connection_async() -> None:
+    with serving(stream(*TEXT[:2], end=Hang())) as server:
+        chunks = model_of(server).astream("x")
+        async for chunk in chunks:
+            assert chunk.text == "Hel"
+            break
+        await chunks.aclose()  # type: ignore[attr-defined]
+        assert server.wait_open(0)
+
+
+def test_several_answers_cannot_be_streamed() -> None:
+    with serving(stream(*TEXT)) as server:
+        with pytest.raises(InvalidSettingError, match="n must be 1"):
+            list(model_of(server, n=2).stream("x"))
+        assert server.requests == []
+
+
+def test_invoke_streams_when_asked_to() -> None:
+    with serving(stream(*TEXT)) as server:
+        assert model_of(server, streaming=True).invoke("x").text == "Hello"
+        assert server.requests[0].json()["stream"] is True
+
+
+@pytest.mark.parametrize("options", [{"disable_streaming": True}, {"streaming": False}])
+def test_streams_can_be_turned_off(options: dict[str, Any]) -> None:
+    with serving(whole("Hello")) as server:
+        (only,) = model_of(server, **options).stream("x")
+        assert only.text == "Hello"
+        assert "stream" not in server.requests[0].json()
+
+
+def test_streaming_is_off_for_tools_where_wanted() -> None:
+    with serving(whole("Hello"), stream(*TEXT)) as server:
+        model = model_of(server, disable_streaming="tool_calling")
+        list(model.bind_tools([TOOL]).stream("x"))
+        list(model.stream("x"))
+        assert [r.json().get("stream", False) for r in server.requests] == [False, True]
