@@ -105,11 +105,16 @@ class RouterError(Exception):
         guidance: What to do about it.
         retryable: Whether the same call may succeed when repeated. A property of the class.
         failover: Whether another provider or endpoint may succeed. A property of the class.
+        texts: Of an embedding call: ``(start, end)`` of the texts whose request failed.
+        partial: What arrived before, where a call gets more than one answer. Of an embedding
+            call: a dict from the number of a text to its vector.
     """
 
     guidance: str = "See docs/errors.md."
     retryable: ClassVar[bool] = False
     failover: ClassVar[bool] = False
+    texts: tuple[int, int] | None = None
+    partial: Any = None
 
     def __init__(self, message: str = "", *, guidance: str | None = None) -> None:
         self.message = clean(redact(message))

@@ -160,6 +160,7 @@ class StreamError(APIError):
     """
 
     guidance = "What arrived is in .partial; ask again for a whole answer."
+    partial: ChatCompletion | None = None
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ def embed(
         elif flows:
             yield All(flows, limit=given.concurrency)
     except RouterError as exc:
-        _attach(exc, partial=work.received())
+        exc.partial = work.received()
         raise
     return work.result()
 
@@ -108,7 +108,7 @@ class _Work:
             self.keep(start, end, found)
         except RouterError as exc:
             if not self.learn(exc, start, end):
-                _attach(exc, texts=(start, end))
+                exc.texts = (start, end)
                 raise
         else:
             return None
@@ -196,9 +196,3 @@ class _Work:
             provider=(first and first.provider) or self.given.route.provider,
             headers=first.headers if first else Headers(),
         )
-
-
-def _attach(error: RouterError, **facts: Any) -> None:
-    """Add what a caller needs to go on after *error*: ``texts``, ``partial``."""
-    for name, value in facts.items():
-        setattr(error, name, value)

@@ -201,8 +201,8 @@ async def test_errors_are_the_same_in_both_colours(
         with pytest.raises(error or AuthenticationError) as caught_async:
             await router_async.embeddings.create(["a", "b"])
     assert caught.value.args == caught_async.value.args
-    assert caught.value.texts == (0, 2)  # type: ignore[union-attr]
-    assert caught.value.partial == {}  # type: ignore[union-attr]
+    assert caught.value.texts == (0, 2)
+    assert caught.value.partial == {}
     assert "hf_test_token" not in repr(vars(caught.value))
 
 
@@ -213,8 +213,8 @@ def test_the_timeout_is_that_of_each_request(server: FaultServer) -> None:
         pytest.raises(APITimeoutError) as caught,
     ):
         router.embeddings.create(["a", "b", "c"], batch_size=2, timeout=0.3)
-    assert caught.value.texts == (2, 3)  # type: ignore[attr-defined]
-    assert sorted(caught.value.partial) == [0, 1]  # type: ignore[attr-defined]
+    assert caught.value.texts == (2, 3)
+    assert sorted(caught.value.partial) == [0, 1]
 
 
 async def test_a_cancelled_call_gives_its_connections_back(server: FaultServer) -> None:
