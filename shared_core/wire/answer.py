@@ -64,7 +64,7 @@ def next_hop(call: Call, status: int, headers: Headers) -> str | None:
         f"{call.host} redirects ({status}) to {shown}: not followed, {reason}",
         status_code=status,
         location=shown,
-        headers=dict(headers),
+        headers={**headers, "location": shown},
         **call.context(),
     )
 

@@ -36,11 +36,12 @@ class Inflater:
         self._bits = _WINDOW_BITS[encoding]
         self._decoder = zlib.decompressobj(self._bits)
         self._fresh = True
+        self._begin = b""
 
     @property
     def complete(self) -> bool:
         """Whether the end of the compressed data was seen, or nothing came at all."""
-        return self._fresh or self._decoder.eof
+        return (self._fresh and not self._begin) or self._decoder.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what *data* inflates to, at most :data:`PIECE` bytes at a time.
@@ -48,30 +49,31 @@ class Inflater:
         Raises:
             DecompressionError: The data is broken.
         """
+        if self._fresh and self._bits == _ZLIB:
+            data = self._begin = self._begin + data
+            if len(data) < 2:
+                return
+            if data[0] & 15 != 8 or (data[0] << 8 | data[1]) % 31:
+                self._bits = _RAW  # without the zlib header, as some servers send it
+                self._decoder = zlib.decompressobj(_RAW)
         while data:
             if self._decoder.eof:
                 if self._bits != _GZIP or not data.strip(b"\0"):
                     return  # padding after the end
                 self._decoder = zlib.decompressobj(self._bits)  # next gzip member
-            piece = self._step(data)
+            self._fresh = False
+            try:
+                piece = self._decoder.decompress(data, PIECE)
+                problem = ""
+            except zlib.error as exc:
+                problem = str(exc)
+            if problem:
+                raise DecompressionError(problem)
             data = self._decoder.unconsumed_tail or self._decoder.unused_data
             if piece:
                 yield piece
             elif data and not self._decoder.eof:
                 raise DecompressionError("compressed data does not advance")
-
-    def _step(self, data: bytes) -> bytes:
-        try:
-            piece = self._decoder.decompress(data, PIECE)
-        except zlib.error as exc:
-            if not (self._fresh and self._bits == _ZLIB):
-                raise DecompressionError(str(exc)) from None
-            self._bits = _RAW  # "deflate" without the zlib header, as some servers send it
-            self._decoder = zlib.decompressobj(_RAW)
-            self._fresh = False
-            return self._step(data)
-        self._fresh = False
-        return piece
 
 
 def inflater_for(content_encoding: str) -> Inflater | None:

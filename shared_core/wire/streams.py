@@ -8,6 +8,7 @@ from typing import Protocol
 
 import httpx
 
+from shared_core.errors import APIError
 from shared_core.wire.answer import Decoder
 from shared_core.wire.failures import FAILURES, Call, translate
 from shared_core.wire.messages import Headers
@@ -134,11 +135,15 @@ class HTTPStream(_Base):
         return self
 
     def __next__(self) -> bytes:
-        while not (piece := self._decoder.take()):
-            data = self._read()
-            if not data:
-                raise StopIteration
-            self._decoder.feed(data)
+        try:
+            while not (piece := self._decoder.take()):
+                data = self._read()
+                if not data:
+                    raise StopIteration
+                self._decoder.feed(data)
+        except APIError:
+            self.close()
+            raise
         return piece
 
     def _read(self) -> bytes:
@@ -151,7 +156,6 @@ class HTTPStream(_Base):
         else:
             self._ended = not data
             return data
-        self.close()
         raise problem
 
     def drain(self) -> None:
@@ -193,11 +197,15 @@ class AsyncHTTPStream(_Base):
         return self
 
     async def __anext__(self) -> bytes:
-        while not (piece := self._decoder.take()):
-            data = await self._read()
-            if not data:
-                raise StopAsyncIteration
-            self._decoder.feed(data)
+        try:
+            while not (piece := self._decoder.take()):
+                data = await self._read()
+                if not data:
+                    raise StopAsyncIteration
+                self._decoder.feed(data)
+        except APIError:
+            await self.aclose()
+            raise
         return piece
 
     async def _read(self) -> bytes:
@@ -210,7 +218,6 @@ class AsyncHTTPStream(_Base):
         else:
             self._ended = not data
             return data
-        await self.aclose()
         raise problem
 
     async def drain(self) -> None:

@@ -349,6 +349,8 @@ class _Base:
     def stop(self) -> None:
         """Refuse new connections, end the open ones, join every thread."""
         self._stopping.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         self._listener.close()
         with self._lock:
             sockets = list(self._open.values())
@@ -376,7 +378,11 @@ class _Base:
         return True
 
     def close_idle(self) -> int:
-        """Close the connections that wait for their next request; return how many."""
+        """Close the connections that wait for their next request; return how many.
+
+        Waits up to a second for the first, since an answer may just have been sent.
+        """
+        self._wait(lambda: bool(self._idle), 1.0)
         with self._lock:
             victims = [self._open[key] for key in self._idle if key in self._open]
         for sock in victims:
@@ -491,6 +497,9 @@ class FaultServer(_Base):
     def serve(self, key: int, sock: socket.socket) -> None:
         if self._greeting is not None:
             sock.sendall(self._greeting)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
             return
         buffer = bytearray()
         while (request := self.read_request(key, sock, buffer)) is not None:

@@ -158,7 +158,7 @@ class AsyncConnection(asyncio.Protocol):
         if data or not problem:
             exchange.receive(data)
         else:
-            exchange.lost(problem, unsent=self._unsent())
+            exchange.lose(problem, unsent=self._unsent())
 
     @staticmethod
     def _decrypted(tls: TLSPipe, data: bytes) -> tuple[bytes, str]:
@@ -190,6 +190,8 @@ class AsyncConnection(asyncio.Protocol):
         exchange = self._current()
         data = exchange.take()
         while not data and not exchange.complete:
+            if exchange.failure is not None:
+                raise exchange.failure
             await self._receive(exchange, deadline, "body")
             data = exchange.take()
         return data

@@ -37,6 +37,7 @@ from shared_core.wire.transport.route import (
     looked_up,
     origin_of,
     refused_tunnel,
+    written,
 )
 
 
@@ -168,12 +169,8 @@ class AsyncConnectionPool:
         exchange = Exchange(options.max_header_bytes, reused=connection.served > 0)
         connection.exchange = exchange
         connection.served += 1
-        target, headers = request.url.target, request.headers
         proxy = options.proxy
-        if proxy is not None and not origin.secure:
-            target, headers = proxy.absolute_form(request.url, headers)
-        body = await _joined(request.stream)
-        connection.send(exchange.request(request.method, target, headers, body))
+        connection.send(written(exchange, request, origin, proxy, await _joined(request.stream)))
         await connection.read_head(deadline)
         if proxy is not None and not origin.secure and exchange.status == 407:
             raise refused_tunnel(407, proxy)
@@ -233,6 +230,7 @@ class AsyncConnectionPool:
         limit = Deadline(deadline.at_most(deadline.connect_timeout))
         label = proxy.label if proxy else ""
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
+        context = self._options.ssl_context() if origin.secure else None
         addresses = literal_addresses(host, port)
         if addresses is None:
             addresses = await self._look_up(host, port, limit, label)
@@ -242,8 +240,8 @@ class AsyncConnectionPool:
         try:
             if proxy is not None and origin.secure:
                 await self._tunnel(connection, limit)
-            if origin.secure:
-                await connection.secure(self._options.ssl_context(), origin.host, limit)
+            if context is not None:
+                await connection.secure(context, origin.host, limit)
         except BaseException:
             self._forget(connection)
             raise

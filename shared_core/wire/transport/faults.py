@@ -6,6 +6,7 @@ a caller above httpx still finds the :class:`Fault`.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -119,5 +120,6 @@ def reason_of(exc: BaseException) -> str:
     if isinstance(exc, ssl.SSLError) and exc.reason:
         return exc.reason.replace("_", " ").lower()
     if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror
+        known = exc.errno if not isinstance(exc, socket.gaierror | ssl.SSLError) else None
+        return os.strerror(known) if known and known > 0 else exc.strerror
     return str(exc) or type(exc).__name__

@@ -38,6 +38,7 @@ class Exchange:
         "_chunk_left",
         "_close_framed",
         "_h11",
+        "_head_bytes",
         "_head_request",
         "_in_chunk",
         "_length",
@@ -46,6 +47,7 @@ class Exchange:
         "_trailers",
         "answered",
         "complete",
+        "failure",
         "headers",
         "keep_alive",
         "max_header_bytes",
@@ -63,8 +65,10 @@ class Exchange:
         self.headers: RawHeaders = []
         self.answered = False
         self.complete = False
+        self.failure: LostFault | ProtocolFault | None = None
         self.keep_alive = True
         self._head_request = False
+        self._head_bytes = 0
         self._length: int | None = None  # bytes still to come; None: chunked or until close
         self._close_framed = False
         self._in_chunk = False
@@ -95,18 +99,24 @@ class Exchange:
     def receive(self, data: bytes) -> None:
         """Take in what the connection gave; ``b""`` is its end.
 
+        Trouble behind the head is kept in :attr:`failure`.
+
         Raises:
             ProtocolFault: It is not HTTP/1.1, or the head is too large.
-            LostFault: The connection ended too early.
+            LostFault: The connection ended before the head.
         """
-        if not data:
-            self._end_of_connection()
-            return
-        self.answered = True
-        if self.status:
-            self._body(data)
-        else:
-            self._head(data)
+        try:
+            if not data:
+                self._end_of_connection()
+            elif self.status:
+                self._body(data)
+            else:
+                self.answered = True
+                self._head(data)
+        except (LostFault, ProtocolFault) as exc:
+            if not self.status:
+                raise
+            self.failure = exc  # what came before it is handed over first
 
     def take(self) -> bytes:
         """Return the body bytes that have come since the last call; maybe none."""
@@ -125,6 +135,9 @@ class Exchange:
     # --- head ---------------------------------------------------------------------------
 
     def _head(self, data: bytes) -> None:
+        if not self._head_bytes and data[:5] != b"HTTP/"[: len(data)]:
+            self._broken(f"it begins with {data[:24]!r}")
+        self._head_bytes += len(data)
         try:
             self._h11.receive_data(data)
             while True:
@@ -137,8 +150,7 @@ class Exchange:
         except h11.RemoteProtocolError as exc:
             problem = exc
         if problem is not None:
-            too_large = "too much data" in str(problem) or problem.error_status_hint == 431
-            self._broken(str(problem), header=too_large)
+            self._broken(str(problem), header=problem.error_status_hint == 431)
         if isinstance(event, h11.Response):
             self._begin(event)
 
@@ -154,8 +166,10 @@ class Exchange:
                 self._length = int(value)
             elif name == b"connection" and b"close" in value.lower():
                 self.keep_alive = False
-        self.status = event.status_code
         rest, _ = self._h11.trailing_data
+        if self._head_bytes - len(rest) > self.max_header_bytes:
+            self._broken("response head too large", header=True)
+        self.status = event.status_code
         if self._head_request or self.status in (204, 304):
             self._length = 0
         elif chunked:
@@ -263,9 +277,9 @@ class Exchange:
         if self._close_framed and self.status:
             self.complete = True
         elif not self.complete:
-            self.lost("the server closed the connection")
+            self.lose("the server closed the connection")
 
-    def lost(self, reason: str, *, unsent: bool = False) -> NoReturn:
+    def lose(self, reason: str, *, unsent: bool = False) -> NoReturn:
         """Raise for a connection that broke."""
         self.keep_alive = False
         phase = "body" if self.status else "head"

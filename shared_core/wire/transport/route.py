@@ -13,7 +13,7 @@ import httpcore
 
 from shared_core.errors import InvalidSettingError
 from shared_core.wire.transport.faults import Fault, ProxyFault
-from shared_core.wire.transport.http1 import RawHeaders
+from shared_core.wire.transport.http1 import Exchange, RawHeaders
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 
@@ -92,6 +92,20 @@ def parse_proxy(url: str | None) -> Proxy | None:
         pair = f"{unquote(user)}:{unquote(password or '')}"
         authorization = b"Basic " + base64.b64encode(pair.encode())
     return Proxy(host, port or 80, authorization)
+
+
+def written(
+    exchange: Exchange, request: httpcore.Request, origin: Origin, proxy: Proxy | None, body: bytes
+) -> memoryview:
+    """Return *request* as bytes to send; its headers stay inside this frame.
+
+    Raises:
+        LocalFault: A header or the target is not allowed in HTTP/1.1.
+    """
+    target, headers = request.url.target, request.headers
+    if proxy is not None and not origin.secure:
+        target, headers = proxy.absolute_form(request.url, headers)
+    return exchange.request(request.method, target, headers, body)
 
 
 def origin_of(url: httpcore.URL) -> Origin:

@@ -41,6 +41,7 @@ from shared_core.wire.transport.route import (
     open_socket,
     origin_of,
     refused_tunnel,
+    written,
 )
 from shared_core.wire.transport.slots import Slots
 
@@ -99,7 +100,7 @@ class Connection:
             raise timeout_fault("send", unsent=len(view) == size)
         exchange.keep_alive = False
         if not self._answer_waits(deadline):
-            exchange.lost(problem, unsent=True)
+            exchange.lose(problem, unsent=True)
 
     def _answer_waits(self, deadline: Deadline) -> bool:
         """Read what came although sending failed: often a 413 with the reason."""
@@ -127,6 +128,8 @@ class Connection:
         if data and deadline.expired():
             raise timeout_fault("body")
         while not data and not exchange.complete:
+            if exchange.failure is not None:
+                raise exchange.failure
             self._receive(exchange, deadline, "body")
             data = exchange.take()
         return data
@@ -148,7 +151,7 @@ class Connection:
         elif not problem:
             raise timeout_fault(phase)
         else:
-            exchange.lost(problem)
+            exchange.lose(problem)
 
     def _current(self) -> Exchange:
         exchange = self.exchange
@@ -280,12 +283,11 @@ class ConnectionPool:
         exchange = Exchange(options.max_header_bytes, reused=connection.served > 0)
         connection.exchange = exchange
         connection.served += 1
-        target, headers = request.url.target, request.headers
         proxy = options.proxy
-        if proxy is not None and not origin.secure:
-            target, headers = proxy.absolute_form(request.url, headers)
-        body = b"".join(request.stream)  # type: ignore[arg-type]
-        connection.send(exchange.request(request.method, target, headers, body), deadline)
+        connection.send(
+            written(exchange, request, origin, proxy, b"".join(request.stream)),  # type: ignore[arg-type]
+            deadline,
+        )
         connection.read_head(deadline)
         if proxy is not None and not origin.secure and exchange.status == 407:
             raise refused_tunnel(407, proxy)
@@ -321,14 +323,15 @@ class ConnectionPool:
         limit = Deadline(deadline.at_most(deadline.connect_timeout))
         label = proxy.label if proxy else ""
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
+        context = self._options.ssl_context() if origin.secure else None
         sock = _dial(host, port, limit, label)
         connection = Connection(sock, origin)
         self._open.add(connection)
         try:
             if proxy is not None and origin.secure:
                 self._tunnel(connection, limit)
-            if origin.secure:
-                self._secure(connection, limit)
+            if context is not None:
+                _secure(connection, context, limit)
         except BaseException:
             self._forget(connection)
             raise
@@ -351,20 +354,6 @@ class ConnectionPool:
             raise ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label))
         if not 200 <= exchange.status < 300:
             raise refused_tunnel(exchange.status, proxy)
-
-    def _secure(self, connection: Connection, limit: Deadline) -> None:
-        context = self._options.ssl_context()
-        try:
-            _arm(connection.sock, limit, "connect")
-            connection.sock = context.wrap_socket(
-                connection.sock, server_hostname=connection.origin.host
-            )
-            return
-        except TimeoutError:
-            problem: Exception = timeout_fault("connect")
-        except (OSError, ValueError) as exc:
-            problem = tls_fault(exc)
-        raise problem
 
     # --- release ------------------------------------------------------------------------
 
@@ -457,6 +446,21 @@ def _open(address: Address, timeout: float | None) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _secure(connection: Connection, context: ssl.SSLContext, limit: Deadline) -> None:
+    """Perform the TLS handshake."""
+    try:
+        _arm(connection.sock, limit, "connect")
+        connection.sock = context.wrap_socket(
+            connection.sock, server_hostname=connection.origin.host
+        )
+        return
+    except TimeoutError:
+        problem: Exception = timeout_fault("connect")
+    except (OSError, ValueError) as exc:
+        problem = tls_fault(exc)
+    raise problem
 
 
 class HTTPTransport(httpx.HTTPTransport):
