@@ -1,0 +1,338 @@
+"""HFRouterEmbedding: one request per list, bounded, verbatim, cached rightly."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+from llama_index.core import Document
+from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
+from llama_index.core.callbacks.schema import CBEventType
+from llama_index.core.ingestion import IngestionCache, IngestionPipeline
+from llama_index.core.ingestion.pipeline import get_transformation_hash
+from llama_index.core.schema import TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
+
+from llama_index_hfrouter import HFRouterEmbedding
+from shared_core import InvalidSettingError, RateLimitError, RequestTooLargeError
+from tests.helpers.fault_server import Received, Reply, json_reply
+from tests.llama_index.conftest import Recorder
+from tests.llama_index.stub_server import EMBED, StubRouter, vector
+from tests.llama_index.test_events import CountingLimiter
+
+pytestmark = pytest.mark.anyio
+
+TEXTS = [f"text {number}" for number in range(70)]
+
+
+def make(stub: StubRouter, **options: Any) -> HFRouterEmbedding:
+    return HFRouterEmbedding("org/embed", base_url=stub.base_url, **options)
+
+
+def sizes(stub: StubRouter) -> list[int]:
+    return sorted(len(body["input"]) for body in stub.bodies)
+
+
+async def test_the_six_calls_give_lists_of_floats(stub: StubRouter) -> None:
+    model = make(stub)
+    found = [
+        model.get_query_embedding("a"),
+        await model.aget_query_embedding("a"),
+        model.get_text_embedding("a"),
+        await model.aget_text_embedding("a"),
+        model.get_text_embedding_batch(["a"])[0],
+        (await model.aget_text_embedding_batch(["a"]))[0],
+    ]
+    assert found == [vector("a")] * 6
+    assert all(type(number) is float for number in found[0])
+    assert all(type(one) is list for one in found)
+
+
+async def test_one_request_per_list_received(stub: StubRouter) -> None:
+    model = make(stub)
+    assert model.get_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
+    assert sizes(stub) == [6, 32, 32]
+    stub.bodies.clear()
+    assert await model.aget_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
+    assert sizes(stub) == [6, 32, 32]
+    stub.bodies.clear()
+    make(stub, embed_batch_size=100).get_text_embedding_batch(TEXTS)
+    assert sizes(stub) == [70]
+
+
+async def test_no_texts_no_request(stub: StubRouter) -> None:
+    for workers in (None, 4):
+        model = make(stub, num_workers=workers)
+        assert model.get_text_embedding_batch([]) == []
+        assert await model.aget_text_embedding_batch([]) == []
+    assert stub.accepted == 0
+
+
+class Together:
+    """Measures how many requests are under way at once."""
+
+    def __init__(self, stub: StubRouter) -> None:
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+        self._inner = stub.checked_embed()
+        stub.on(EMBED, self.answer)
+
+    def answer(self, request: Received) -> Reply:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        threading.Event().wait(0.03)
+        reply = self._inner(request)
+        with self._lock:
+            self.now -= 1
+        return reply
+
+
+async def test_async_concurrency_is_bounded_by_default(stub: StubRouter) -> None:
+    together = Together(stub)
+    await make(stub, embed_batch_size=1).aget_text_embedding_batch(TEXTS[:30])
+    assert 1 < together.most <= 8
+    together.most = 0
+    model = make(stub, embed_batch_size=1, max_concurrency=2)
+    await model.aget_text_embedding_batch(TEXTS[:10])
+    assert together.most == 2
+
+
+def test_sync_batches_run_in_num_workers_threads(stub: StubRouter, recorder: Recorder) -> None:
+    together = Together(stub)
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    limiter = CountingLimiter()
+    model = make(
+        stub,
+        embed_batch_size=5,
+        num_workers=3,
+        callback_manager=CallbackManager([debug]),
+        rate_limiter=limiter,
+    )
+    before = threading.active_count()
+    assert model.get_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
+    assert 1 < together.most <= 3
+    assert sizes(stub) == [5] * 14
+    names = Counter(recorder.names())
+    assert names["EmbeddingStartEvent"] == names["EmbeddingEndEvent"] == 14
+    assert len(debug.get_event_pairs(CBEventType.EMBEDDING)) == 14
+    assert limiter.asked == ["sync"] * 14
+    leftover = [t.name for t in threading.enumerate() if t.name.startswith("hfrouter-embed")]
+    assert leftover == []
+    assert before > 0
+
+
+def test_threads_use_the_cache(stub: StubRouter) -> None:
+    cache = SimpleKVStore()
+    model = make(stub, embed_batch_size=5, num_workers=3, embeddings_cache=cache)
+    model.get_text_embedding_batch(TEXTS)
+    asked = len(stub.bodies)
+    assert model.get_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
+    assert len(stub.bodies) == asked
+
+
+def test_the_first_error_of_threads_ends_the_others(stub: StubRouter) -> None:
+    stub.on(EMBED, json_reply({"error": "slow down"}, 429))
+    model = make(stub, embed_batch_size=1, num_workers=2)
+    with pytest.raises(RateLimitError):
+        model.get_text_embedding_batch(TEXTS)
+    assert len(stub.requests) < 20
+
+
+def test_progress_is_shown_on_request_only(
+    stub: StubRouter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for workers in (None, 2):
+        model = make(stub, num_workers=workers)
+        model.get_text_embedding_batch(TEXTS)
+        assert capsys.readouterr() == ("", "")
+        model.get_text_embedding_batch(TEXTS, show_progress=True)
+        assert "Generating embeddings" in capsys.readouterr().err
+
+
+async def test_texts_and_instructions_are_sent_verbatim(stub: StubRouter) -> None:
+    model = make(stub, query_instruction="query:\n", text_instruction="passage: ")
+    text = "  two\nlines \u2028 "
+    model.get_query_embedding(text)
+    assert stub.last["input"] == "query:\n" + text
+    model.get_text_embedding(text)
+    assert stub.last["input"] == "passage: " + text
+    await model.aget_query_embedding(text)
+    assert stub.last["input"] == "query:\n" + text
+    await model.aget_text_embedding_batch([text])
+    assert stub.last["input"] == ["passage: " + text]
+
+
+HF = "/hf-inference/models/org/embed/pipeline/feature-extraction"
+
+
+def features(request: Received) -> Reply:
+    inputs = request.json()["inputs"]
+    return json_reply([vector(inputs)] if isinstance(inputs, str) else [*map(vector, inputs)])
+
+
+def test_feature_extraction_with_prompt_names_and_options(stub: StubRouter) -> None:
+    stub.on(HF, features)
+    model = HFRouterEmbedding(
+        model="org/embed",
+        base_url=stub.url,
+        api_key="hf_x",
+        bill_to="payer",
+        query_prompt_name="query",
+        text_prompt_name="passage",
+        normalize=True,
+        truncate=True,
+        truncation_direction="left",
+    )
+    assert model.model_name == "org/embed"
+    assert model.get_query_embedding("a") == vector("a")
+    sent = stub.requests[-1].json()
+    options = {"normalize": True, "truncate": True, "truncation_direction": "left"}
+    assert sent == {"inputs": "a", "prompt_name": "query", **options}
+    assert model.get_text_embedding_batch(["a", "b"]) == [vector("a"), vector("b")]
+    assert stub.requests[-1].json()["prompt_name"] == "passage"
+    assert stub.requests[-1].headers["x-hf-bill-to"] == "payer"
+    assert stub.requests[-1].headers["authorization"] == "Bearer hf_x"
+
+
+def test_token_vectors_are_pooled_only_on_request(stub: StubRouter) -> None:
+    stub.on(HF, json_reply([[[1.0, 2.0], [3.0, 4.0]]]))
+    options: dict[str, Any] = {"base_url": stub.url}
+    assert HFRouterEmbedding("org/embed", pooling="mean", **options).get_text_embedding("a") == [
+        2.0,
+        3.0,
+    ]
+    assert HFRouterEmbedding("org/embed", pooling="cls", **options).get_text_embedding("a") == [
+        1.0,
+        2.0,
+    ]
+    with pytest.raises(Exception, match="pooling"):
+        HFRouterEmbedding("org/embed", **options).get_text_embedding("a")
+
+
+def test_dimensions_and_encoding_are_sent(stub: StubRouter) -> None:
+    make(stub, dimensions=8, extra_body={"user": "u"}).get_text_embedding("a")
+    assert (stub.last["dimensions"], stub.last["user"]) == (8, "u")
+
+
+def test_a_batch_that_is_too_large_is_split(stub: StubRouter) -> None:
+    inner = stub.checked_embed()
+
+    def picky(request: Received) -> Reply:
+        if len(request.json()["input"]) > 8:
+            return json_reply({"error": "batch size 32 > maximum allowed batch size 8"}, 413)
+        return inner(request)
+
+    stub.on(EMBED, picky)
+    assert make(stub).get_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
+    stub.on(EMBED, json_reply({"error": "too large"}, 413))
+    with pytest.raises(RequestTooLargeError):
+        make(stub).get_text_embedding("one text")
+
+
+# --- caches -----------------------------------------------------------------------------
+
+
+async def test_queries_and_texts_do_not_collide_in_the_cache(stub: StubRouter) -> None:
+    cache = SimpleKVStore()
+    model = make(stub, query_instruction="q: ", embeddings_cache=cache)
+    assert model.get_text_embedding("a") == vector("a")
+    for _ in range(2):
+        assert model.get_query_embedding("a") == vector("q: a")
+        assert await model.aget_query_embedding("a") == vector("q: a")
+        assert model.get_text_embedding("a") == vector("a")
+    assert len(stub.bodies) == 2
+
+
+async def test_queries_and_texts_share_the_cache_when_they_are_the_same(stub: StubRouter) -> None:
+    model = make(stub, embeddings_cache=SimpleKVStore())
+    model.get_text_embedding("a")
+    model.get_query_embedding("a")
+    await model.aget_query_embedding("a")
+    assert len(stub.bodies) == 1
+
+
+async def test_cached_queries_have_events_and_limiter_once(
+    stub: StubRouter, recorder: Recorder
+) -> None:
+    limiter = CountingLimiter()
+    model = make(
+        stub, query_instruction="q: ", embeddings_cache=SimpleKVStore(), rate_limiter=limiter
+    )
+    model.get_query_embedding("a")
+    await model.aget_query_embedding("b")
+    model.get_query_embedding("a")
+    names = Counter(recorder.names())
+    assert names["EmbeddingStartEvent"] == names["EmbeddingEndEvent"] == 3
+    assert limiter.asked == ["sync", "async"]
+
+
+def key_of(model: HFRouterEmbedding) -> str:
+    return get_transformation_hash([TextNode(text="a", id_="1")], model)
+
+
+def test_the_ingestion_key_is_stable_and_free_of_secrets() -> None:
+    same: list[dict[str, Any]] = [
+        {},
+        {"api_key": "hf_one"},
+        {"api_key": "hf_two"},
+        {"timeout": 1.0, "max_retries": 3, "bill_to": "x"},
+        {"num_workers": 4, "max_concurrency": 2},
+        {"default_headers": {"X-A": "b"}},
+        {"embeddings_cache": SimpleKVStore()},
+    ]
+    assert len({key_of(HFRouterEmbedding("m", **options)) for options in same}) == 1
+    other: list[dict[str, Any]] = [
+        {},
+        {"text_instruction": "p: "},
+        {"normalize": True},
+        {"dimensions": 2},
+        {"provider": "together"},
+    ]
+    assert len({key_of(HFRouterEmbedding("m", **options)) for options in other}) == len(other)
+
+
+def test_the_ingestion_cache_is_hit_with_another_token(stub: StubRouter) -> None:
+    documents = [Document(text=text, id_=text) for text in TEXTS[:3]]
+    cache = IngestionCache()
+    for key in ("hf_one", "hf_two"):
+        pipeline = IngestionPipeline(transformations=[make(stub, api_key=key)], cache=cache)
+        nodes = pipeline.run(documents=documents)
+        assert [node.embedding for node in nodes] == [vector(text) for text in TEXTS[:3]]
+    assert len(stub.bodies) == 1
+
+
+async def test_it_is_a_transformation(stub: StubRouter) -> None:
+    nodes = [TextNode(text="a"), TextNode(text="b")]
+    assert [n.embedding for n in make(stub)(nodes)] == [vector("a"), vector("b")]
+    assert [n.embedding for n in await make(stub).acall(nodes)] == [vector("a"), vector("b")]
+
+
+# --- life -------------------------------------------------------------------------------
+
+
+def test_one_object_serves_one_loop_after_another(stub: StubRouter) -> None:
+    model = make(stub, embed_batch_size=4)
+    for _ in range(3):
+        found = asyncio.run(model.aget_text_embedding_batch(TEXTS))
+        assert found == [vector(text) for text in TEXTS]
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(InvalidSettingError, match="query_instruction"):
+        HFRouterEmbedding("m", query_instructions="q")
+    with pytest.raises(InvalidSettingError, match="model_name"):
+        HFRouterEmbedding()
+    with pytest.raises(ValueError, match="embed_batch_size"):
+        HFRouterEmbedding("m", embed_batch_size=0)
+    assert HFRouterEmbedding("m", callback_manager=None).callback_manager is not None
+
+
+def test_payload_names_the_class_and_model() -> None:
+    payload = HFRouterEmbedding("m", api_key="hf_secret").to_payload()
+    assert payload["class_name"] == "HFRouterEmbedding"
+    assert payload["model_name"] == "m"
+    assert "hf_secret" not in str(payload)
