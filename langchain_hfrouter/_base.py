@@ -134,6 +134,9 @@ class RouterConnection(BaseModel):
         """
         super().model_post_init(context)
 
+    local_model: ClassVar[str] = "chat_model"
+    """Attribute of ``LocalModels`` that names the model when ``local`` is given alone."""
+
     @model_validator(mode="before")
     @classmethod
     def _accept_keywords(cls, values: Any) -> Any:
@@ -152,6 +155,11 @@ class RouterConnection(BaseModel):
                 if field in accepted and accepted[field] != value:
                     raise InvalidSettingError(f"{name} and {field} are one setting, given twice")
                 accepted[field] = value
+            if accepted.get("local") and not accepted.get("model"):
+                from shared_core import LocalModels
+
+                models = LocalModels.of(accepted["local"])
+                accepted["model"] = getattr(models, cls.local_model)
         timeout: Any = accepted.get("timeout")
         if not isinstance(timeout, int | float) and hasattr(timeout, "read"):
             accepted["timeout"] = timeout.read  # an httpx.Timeout

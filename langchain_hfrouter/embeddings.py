@@ -76,6 +76,8 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body; they win over all others."""
 
+    local_model: ClassVar[str] = "embedding_model"
+
     keyword_aliases: ClassVar[dict[str, str]] = {
         **RouterConnection.keyword_aliases,
         "model_name": "model",

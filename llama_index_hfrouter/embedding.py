@@ -116,7 +116,7 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         """Check and keep the settings; nothing is opened and no token is looked for.
 
         Args:
-            model_name: Hub id. Also taken as ``model``.
+            model_name: Hub id. Also taken as ``model``. Not needed with ``local``.
             **data: Any other attribute of this class or of the framework's ``BaseEmbedding``.
 
         Raises:
@@ -125,6 +125,10 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         """
         model = data.pop("model", None)
         name = model if model_name is None else model_name
+        if not name and data.get("local"):
+            from shared_core import LocalModels
+
+            name = LocalModels.of(data["local"]).embedding_model
         if not name:
             from shared_core import InvalidSettingError
 

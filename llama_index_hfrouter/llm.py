@@ -103,13 +103,17 @@ class HFRouter(RouterComponent, ToolCalling):
         """Check and keep the settings; nothing is opened and no token is looked for.
 
         Args:
-            model: Hub id, maybe with a suffix.
+            model: Hub id, maybe with a suffix. Not needed with ``local``.
             **data: Any other attribute of this class or of the framework's ``LLM``.
 
         Raises:
             InvalidSettingError: A keyword is unknown; the message names the nearest.
             ValidationError: A value has the wrong type or range.
         """
+        if model is None and data.get("local") and not data.get("model"):
+            from shared_core import LocalModels
+
+            model = LocalModels.of(data["local"]).chat_model
         if model is not None:
             data["model"] = model
         super().__init__(**data)

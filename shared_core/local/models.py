@@ -48,6 +48,18 @@ class LocalModels:
                 f"max_sentences must be at least 1: {self.max_sentences!r}", setting="max_sentences"
             )
 
+    @classmethod
+    def of(cls, local: bool | str | os.PathLike[str] | LocalModels) -> LocalModels:
+        """Return what the argument ``local=`` of a client or an adapter asks for.
+
+        Args:
+            local: True for what is found automatically, a model folder, or the full choice.
+
+        Raises:
+            InvalidSettingError: *local* is none of these.
+        """
+        return resolve(local)
+
     @property
     def chat_model(self) -> str:
         """Name of the chat model."""
