@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.guard import SocketGuard
-from tests.helpers.servers import LlamaServer, MissingServerError
+from tests.helpers.servers import ROOT, LlamaServer, MissingServerError
 from tests.helpers.skips import ALLOWED, RefuseSkips, allowed_patterns
 
 #: The product, the Hub's libraries, HTTP and tracing read these; a test sets what it means.
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if config.getoption("--refuse-skips"):
-        patterns = allowed_patterns(ALLOWED.read_text(encoding="utf-8"))
+        patterns = allowed_patterns(ALLOWED.read_text(encoding="utf-8"), ROOT)
         config.pluginmanager.register(RefuseSkips(patterns), "refuse-skips")
 
 

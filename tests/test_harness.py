@@ -116,12 +116,24 @@ def test_no_ambient_settings_reach_a_test() -> None:
     assert not list(Path(os.environ["HF_HOME"]).iterdir())
 
 
-def test_allowed_skips_are_matched_as_patterns() -> None:
-    patterns = allowed_patterns("# why\nlive: *\nexact reason # trailing\n")
-    assert patterns == ["live: *", "exact reason"]
+def test_allowed_skips_are_matched_as_patterns(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    text = "# why\nlive: *\nexact reason # trailing\nshown unless gone\nhidden unless here\n"
+    patterns = allowed_patterns(text, tmp_path)
+    assert patterns == ["live: *", "exact reason", "shown"]
     assert is_allowed("live: set a token", patterns)
     assert not is_allowed("something else", patterns)
-    assert allowed_patterns(ALLOWED.read_text(encoding="utf-8"))
+
+
+def test_the_written_list_allows_missing_recordings_only_where_they_are_missing(
+    tmp_path: Path,
+) -> None:
+    text = ALLOWED.read_text(encoding="utf-8")
+    repository = tmp_path / "repository"
+    assert is_allowed("recordings: not here", allowed_patterns(text, repository))
+    (tmp_path / "shared" / "recordings").mkdir(parents=True)
+    repository.mkdir()
+    assert not is_allowed("recordings: not here", allowed_patterns(text, repository))
 
 
 @pytest.mark.parametrize(("reason", "code"), [("live: no token", 0), ("forgot a wheel", 1)])

@@ -1,7 +1,8 @@
 """``--refuse-skips``: a skip whose reason is not on the written list fails the session.
 
 The list is ``tests/allowed_skips.txt``: one pattern per line (``fnmatch``, matched with the
-whole reason), ``#`` starts a comment. Expected failures (xfail) count as skips.
+whole reason), ``#`` starts a comment. A line ``PATTERN unless PATH`` holds only where that
+path, seen from the repository, does not exist. Expected failures (xfail) count as skips.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import pytest
 ALLOWED = Path(__file__).resolve().parents[1] / "allowed_skips.txt"
 
 
-def allowed_patterns(text: str) -> list[str]:
-    """Return the patterns of an ``allowed_skips.txt``."""
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line]
+def allowed_patterns(text: str, root: Path) -> list[str]:
+    """Return the patterns of an ``allowed_skips.txt`` that hold in the repository *root*."""
+    patterns = []
+    for line in text.splitlines():
+        pattern, _, path = line.partition("#")[0].strip().partition(" unless ")
+        if pattern and not (path and (root / path.strip()).exists()):
+            patterns.append(pattern)
+    return patterns
 
 
 def is_allowed(reason: str, patterns: list[str]) -> bool:
