@@ -20,7 +20,11 @@ import pydantic_core
 
 from shared_core.embeddings import vectors
 from shared_core.embeddings.types import EmbeddingUsage
-from shared_core.errors import APIResponseValidationError, from_error_object
+from shared_core.errors import (
+    APIResponseValidationError,
+    IncompleteResponseError,
+    from_error_object,
+)
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -125,12 +129,27 @@ def parse_scores(response: WireResponse, *, request: WireRequest, count: int) ->
 
 
 def _json(response: WireResponse, request: WireRequest) -> Any:
+    content = response.content.removeprefix(b"\xef\xbb\xbf")
+    start = content[:512].lstrip()
+    if not start and not content.strip():
+        raise _refuse(response, request, "the body is empty")
+    if start.startswith(b"<"):
+        raise _refuse(response, request, "the body is a web page, not JSON")
     try:
-        data = pydantic_core.from_json(response.content)
-    except ValueError:
-        what = "is empty" if not response.content.strip() else "is not JSON"
-        raise _refuse(response, request, f"the body {what}") from None
-    if isinstance(data, dict) and data.get("error") is not None:
+        data = pydantic_core.from_json(content)
+    except ValueError as exc:
+        if str(exc).startswith("EOF while parsing"):
+            raise _refuse(
+                response,
+                request,
+                "the JSON ends in the middle",
+                IncompleteResponseError.guidance,
+                IncompleteResponseError,
+            ) from None
+        raise _refuse(response, request, "the body is not JSON") from None
+    if isinstance(data, dict) and (
+        data.get("error") is not None or data.get("object") == "error"  # the latter: old vLLM
+    ):
         raise from_error_object(
             data,
             headers=response.headers,
@@ -234,16 +253,20 @@ def _usage(found: Any, headers: Mapping[str, str]) -> EmbeddingUsage | None:
 
 
 def _refuse(
-    response: WireResponse, request: WireRequest, what: str, guidance: str | None = None
+    response: WireResponse,
+    request: WireRequest,
+    what: str,
+    guidance: str | None = None,
+    kind: type[APIResponseValidationError] = APIResponseValidationError,
 ) -> APIResponseValidationError:
     evidence = response.content[:_EVIDENCE].decode("utf-8", "replace")
-    kind = response.headers.get("content-type")
-    return APIResponseValidationError(
-        f"Unusable answer: {what} (status {response.status}, {kind or 'no type'}, "
+    content_type = response.headers.get("content-type")
+    return kind(
+        f"Unusable answer: {what} (status {response.status}, {content_type or 'no type'}, "
         f"begins {evidence[:60]!r})",
         guidance=guidance,
         status_code=response.status,
-        content_type=kind,
+        content_type=content_type,
         body=evidence,
         headers=response.headers,
         operation=request.operation,

@@ -31,6 +31,7 @@ from tests.helpers.fault_server import (
     hang,
     html_reply,
     json_reply,
+    reply,
 )
 
 pytestmark = pytest.mark.anyio
@@ -253,11 +254,12 @@ def test_callbacks_see_each_request(server: FaultServer) -> None:
 
 def test_retries_act_on_each_batch(server: FaultServer) -> None:
     busy = json_reply({"error": "busy"}, 503, {"retry-after": "0"})
-    server.script("/embed", answer_hf, busy, answer_hf)
-    with client(server, "/embed", max_retries=1) as router:
+    cut = reply(200, b"[[3.0, 1.", {"content-type": "application/json"})
+    server.script("/embed", answer_hf, busy, cut, answer_hf)
+    with client(server, "/embed", max_retries=2) as router:
         result = router.embeddings.create(["a", "bb", "ccc"], batch_size=2)
     assert result.vectors[:, 0].tolist() == [1, 2, 3]
-    assert len(server.requests) == 3
+    assert len(server.requests) == 4
 
 
 def test_nothing_is_sent_when_an_argument_is_wrong(server: FaultServer) -> None:

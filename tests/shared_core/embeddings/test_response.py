@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shared_core.embeddings import response, vectors
 from shared_core.embeddings.types import EmbeddingUsage
-from shared_core.errors import APIResponseValidationError, APIStatusError
+from shared_core.errors import APIResponseValidationError, APIStatusError, IncompleteResponseError
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 
 REQUEST = WireRequest(url="http://host/embed", operation="embeddings", model="a/b")
@@ -129,8 +129,8 @@ def test_pooling_does_not_touch_sentence_vectors(reader: str) -> None:
         ({"data": [{"index": 0}]}, 1, "not a vector"),
         (b"", 1, "body is empty"),
         (b"  \n", 1, "body is empty"),
-        (b"<html>login</html>", 1, "not JSON"),
-        (b"[[1,2],[3,4", 2, "not JSON"),
+        (b"<html>login</html>", 1, "web page, not JSON"),
+        (b"[[1,2],[3,4", 2, "JSON ends in the middle"),
         (b"[[1,2],[3,4]] x", 2, "not JSON"),
         (b"\xff\xfe", 1, "not JSON"),
         (b"[" * 200_000 + b"]" * 200_000, 1, "not JSON"),
@@ -159,6 +159,20 @@ def test_the_refusal_carries_evidence(reader: str) -> None:
     error = caught.value
     assert (error.status_code, error.content_type, error.request_id) == (200, "text/html", "r1")
     assert "please log in" in error.body
+
+
+def test_a_cut_answer_may_be_asked_for_again(reader: str) -> None:
+    whole = json.dumps(listed([[1.0, 2.0], [3.0, 4.0]])).encode()
+    for end in range(1, len(whole) - 1):
+        with pytest.raises(IncompleteResponseError) as caught:
+            read(whole[:end], 2)
+        assert caught.value.retryable
+    assert read(b"\xef\xbb\xbf" + whole, 2).matrix.tolist() == [[1, 2], [3, 4]]
+
+
+def test_the_old_error_object_of_vllm(reader: str) -> None:
+    with pytest.raises(APIStatusError, match="no such model"):
+        read({"object": "error", "message": "no such model", "code": 404}, 1)
 
 
 def test_an_error_object_in_a_200_is_that_error(reader: str) -> None:
