@@ -10,10 +10,25 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from shared_core import AudioPart, FilePart, ImagePart, RawPart, TextPart, VideoPart
+from shared_core import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    InvalidSettingError,
+    RawPart,
+    TextPart,
+    VideoPart,
+)
 
 Part: TypeAlias = TextPart | ImagePart | AudioPart | VideoPart | FilePart | RawPart
 Block: TypeAlias = str | Mapping[str, Any]
+
+
+class MessageError(InvalidSettingError, ValueError):
+    """A message or content block cannot be sent to a model."""
+
+    guidance = "Correct the message; nothing was sent."
+
 
 # Blocks of an assistant's content that are not content: calls travel in tool_calls,
 # thinking is somebody's own, server tools ran elsewhere.
@@ -71,7 +86,7 @@ def part_of(block: Mapping[str, Any]) -> Part | None:
         The core part, or None for a block that no model is to see again.
 
     Raises:
-        ValueError: The block lacks what its type needs.
+        MessageError: The block lacks what its type needs.
     """
     kind = block.get("type")
     if kind is None and isinstance(block.get("text"), str):
@@ -87,7 +102,7 @@ def part_of(block: Mapping[str, Any]) -> Part | None:
 def _text(block: Mapping[str, Any]) -> Part:
     text = block.get("text")
     if not isinstance(text, str):
-        raise ValueError("a text block needs a string in 'text'")
+        raise MessageError("a text block needs a string in 'text'")
     return TextPart(text)
 
 
@@ -116,7 +131,7 @@ def _audio(block: Mapping[str, Any]) -> Part:
 def _input_audio(block: Mapping[str, Any]) -> Part:
     audio = block.get("input_audio")
     if not isinstance(audio, Mapping) or not isinstance(audio.get("data"), str):
-        raise ValueError("an input_audio block needs {'data': ..., 'format': ...}")
+        raise MessageError("an input_audio block needs {'data': ..., 'format': ...}")
     return AudioPart(_decoded(audio["data"], "input_audio"), format=audio.get("format"))
 
 
@@ -138,7 +153,7 @@ def _file(block: Mapping[str, Any]) -> Part:
             return FilePart(file_id=inner["file_id"])
         data = inner.get("file_data")
         if not isinstance(data, str):
-            raise ValueError("a file block needs 'file_data' or 'file_id'")
+            raise MessageError("a file block needs 'file_data' or 'file_id'")
         plain = not data.startswith(("data:", "http://", "https://"))
         return FilePart(_decoded(data, "file") if plain else data, filename=inner.get("filename"))
     if isinstance(block.get("file_id"), str):
@@ -159,7 +174,7 @@ def _plain_text(block: Mapping[str, Any]) -> Part:
 def _document(block: Mapping[str, Any]) -> Part:
     source = block.get("source")
     if not isinstance(source, Mapping):
-        raise ValueError("a document block needs a 'source'")
+        raise MessageError("a document block needs a 'source'")
     return _anthropic_source(source, "file", block.get("title"))
 
 
@@ -218,7 +233,7 @@ def _source(block: Mapping[str, Any], kind: str) -> tuple[bytes | str, str | Non
         return _decoded(encoded, kind), media_type
     if block.get("url") is not None:
         return _address(block["url"], kind), media_type
-    raise ValueError(f"a {kind} block needs 'base64' (with 'mime_type') or 'url'")
+    raise MessageError(f"a {kind} block needs 'base64' (with 'mime_type') or 'url'")
 
 
 def _address(url: Any, kind: str) -> str:
@@ -229,7 +244,7 @@ def _address(url: Any, kind: str) -> str:
     """
     if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://", "data:")):
         return url
-    raise ValueError(f"a {kind} block needs an http(s) URL or a data URL; read files yourself")
+    raise MessageError(f"a {kind} block needs an http(s) URL or a data URL; read files yourself")
 
 
 def _decoded(encoded: str, kind: str) -> bytes:
@@ -238,7 +253,7 @@ def _decoded(encoded: str, kind: str) -> bytes:
     try:
         return base64.b64decode(encoded, validate=False)
     except (binascii.Error, ValueError):
-        raise ValueError(f"the data of a {kind} block is not base64") from None
+        raise MessageError(f"the data of a {kind} block is not base64") from None
 
 
 def _extra(block: Mapping[str, Any], name: str) -> Any:

@@ -25,6 +25,7 @@ from langchain_core.messages import ChatMessage as LangChainChatMessage
 from langchain_hfrouter._blocks import (
     NOT_CONTENT,
     Block,
+    MessageError,
     Part,
     content_of,
     kind_of,
@@ -48,7 +49,7 @@ def to_core(messages: Sequence[BaseMessage]) -> list[ChatMessage]:
         Core messages.
 
     Raises:
-        ValueError: A block is broken, or a message cannot be sent to a model.
+        MessageError: A block is broken, or a message cannot be sent to a model.
     """
     converted: list[ChatMessage] = []
     pending: list[Part] = []
@@ -74,12 +75,14 @@ def _convert(message: BaseMessage) -> list[ChatMessage]:
         role = message.additional_kwargs.get("__openai_role__") or "system"
         return [ChatMessage(role, content_of(message.content), name=message.name)]
     if isinstance(message, FunctionMessage):
-        raise ValueError("function messages are retired: send a ToolMessage with its tool_call_id")
+        raise MessageError(
+            "function messages are retired: send a ToolMessage with its tool_call_id"
+        )
     if isinstance(message, LangChainChatMessage):
         return [ChatMessage(message.role, content_of(message.content), name=message.name)]
     if isinstance(message, RemoveMessage):
-        raise ValueError("a RemoveMessage edits a state and cannot be sent to a model")
-    raise ValueError(f"messages of type {type(message).__name__} cannot be sent to a model")
+        raise MessageError("a remove message edits a state and cannot be sent to a model")
+    raise MessageError(f"messages of type {type(message).__name__} cannot be sent to a model")
 
 
 def _user(message: HumanMessage) -> list[ChatMessage]:
