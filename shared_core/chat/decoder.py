@@ -122,7 +122,9 @@ class ChatStreamDecoder:
         try:
             self._events(self._sse.feed(packet), chunks)
         except EventTooLargeError as error:
-            self.error = self._too_large(str(error))
+            self._events(error.events, chunks)
+            if not self.ended:
+                self.error = self._too_large(str(error))
         return chunks
 
     def finish(self) -> list[ChatChunk]:

@@ -45,8 +45,8 @@ def _streaming(
     """Open a stream of class *kind*.
 
     With retry on, the flow reads up to the first chunk, so that a stream that fails before
-    anything was handed over counts as a failed attempt. *opened* holds the wire stream that
-    is open, for the caller to close if the flow fails.
+    anything was handed over counts as a failed attempt. *opened* gets every wire stream of
+    the call: the caller closes those of failed attempts.
     """
     from shared_core.core import CallContext
 
@@ -66,7 +66,7 @@ def _streaming(
         if isinstance(answer, WireResponse):
             whole = completion_of(answer.content, answered, split_think=split_think)
             return kind(None, StreamState(answered, decoder, observers, whole))
-        opened[:] = [answer]
+        opened.append(answer)
         state = StreamState(answered, decoder, observers)
         stream = kind(answer, state)
         while core.retry is not None and not state.begun:
@@ -131,10 +131,10 @@ class Chat:
         flow = _streaming(self._core, messages, params, ChatStream, opened)
         try:
             stream: ChatStream = self._run(flow)
-        except BaseException:
-            for wire_stream in opened:
-                wire_stream.close()
-            raise
+            opened[:] = [other for other in opened if other is not stream._source]
+        finally:
+            for abandoned in opened:
+                abandoned.close()
         return stream
 
 
@@ -179,10 +179,10 @@ class AsyncChat:
             flow = _streaming(self._core, messages, params, AsyncChatStream, opened)
             try:
                 stream: AsyncChatStream = await self._run(flow)
-            except BaseException:
-                for wire_stream in opened:
-                    await wire_stream.aclose()
-                raise
+                opened[:] = [other for other in opened if other is not stream._source]
+            finally:
+                for abandoned in opened:
+                    await abandoned.aclose()
             return stream
 
         return AsyncChatStreamOpening(start)

@@ -144,7 +144,7 @@ class ChatStream(_Shared, Iterator[ChatChunk]):
         """Release the connection. Safe to call twice, and from another thread."""
         source, self._source, self._packets = self._source, None, None
         if source is not None:
-            self._state.closed = self._state.closed or not self._state.over
+            self._state.close()
             source.close()
 
     def __enter__(self) -> Self:
@@ -229,7 +229,7 @@ class AsyncChatStream(_Shared, AsyncIterator[ChatChunk]):
         """Release the connection. Safe to call twice; never waits for the network."""
         source, self._source, self._packets = self._source, None, None
         if source is not None:
-            self._state.closed = self._state.closed or not self._state.over
+            self._state.close()
             await source.aclose()
 
     async def __aenter__(self) -> Self:

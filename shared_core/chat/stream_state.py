@@ -137,6 +137,12 @@ class StreamState:
         else:
             self.error = error
 
+    def close(self) -> None:
+        """Take note that the caller wants no more; nothing is handed over afterwards."""
+        if not self.over:
+            self.closed = True
+            self._ready.clear()
+
     def settle(self) -> None:
         """Tell the callbacks how it ended, once, and raise what went wrong."""
         if self.observers is not None and not self._settled:

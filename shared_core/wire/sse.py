@@ -21,7 +21,15 @@ class SSEEvent(NamedTuple):
 
 
 class EventTooLargeError(ValueError):
-    """An event is larger than the limit."""
+    """An event is larger than the limit.
+
+    Attributes:
+        events: The events of the same packet that were complete before it.
+    """
+
+    def __init__(self, limit: int, events: list[SSEEvent]) -> None:
+        super().__init__(f"an event of the stream exceeds {limit} bytes")
+        self.events = events
 
 
 class SSEDecoder:
@@ -63,7 +71,7 @@ class SSEDecoder:
             return []
         end = max(packet.rfind(b"\n"), packet.rfind(b"\r")) + 1
         if not end:
-            self._hold(packet)
+            self._hold(packet, [])
             return []
         rest = packet[end:]
         self._skip_lf = packet[end - 1] == 13 and not rest
@@ -78,7 +86,7 @@ class SSEDecoder:
             block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         events = self._lines(block.split(b"\n"))
         if rest:
-            self._hold(rest)
+            self._hold(rest, events)
         return events
 
     def flush(self) -> list[SSEEvent]:
@@ -93,10 +101,10 @@ class SSEDecoder:
         """Whether part of an event has been read."""
         return bool(self._data or self._held)
 
-    def _hold(self, packet: bytes) -> None:
+    def _hold(self, packet: bytes, events: list[SSEEvent]) -> None:
         self._held += len(packet)
         if self._held + self._size > self._limit:
-            raise EventTooLargeError(f"an event of the stream exceeds {self._limit} bytes")
+            raise EventTooLargeError(self._limit, events)
         self._tail.append(packet)
 
     def _lines(self, lines: list[bytes]) -> list[SSEEvent]:
@@ -104,7 +112,7 @@ class SSEDecoder:
             self._first = False
             if lines[0].startswith(_BOM):
                 lines[0] = lines[0][3:]
-        events = []
+        events: list[SSEEvent] = []
         data = self._data
         for line in lines:
             if not line:
@@ -120,7 +128,7 @@ class SSEDecoder:
                 value = line[6:] if line[5:6] == b" " else line[5:]
                 self._size += len(line)
                 if self._size > self._limit:
-                    raise EventTooLargeError(f"an event of the stream exceeds {self._limit} bytes")
+                    raise EventTooLargeError(self._limit, events)
                 data.append(value)
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip().decode("utf-8", "replace")
