@@ -141,7 +141,13 @@ class Core:
         answer = yield Send(request)
         if isinstance(answer, WireResponse) and answer.status >= 400:
             raise error_of(answer, request, self.settings)
-        return (yield from begin(answer))
+        try:
+            return (yield from begin(answer))
+        except APIError as error:
+            # A server may echo what it was sent: hide it, and let go of the parser's frames,
+            # whose locals would show it in a traceback.
+            error.hide(self.settings.redact)
+            raise error.with_traceback(None) from error.__cause__
 
     def _observed(
         self,

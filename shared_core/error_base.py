@@ -6,7 +6,7 @@ Only the standard library, because everything imports this.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict, Unpack
 
 MAX_TEXT = 700
@@ -86,6 +86,21 @@ def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    """Return *value* with *hide* applied to every text in it."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, dict):
+        return {_hidden(key, hide): _hidden(item, hide) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hidden(item, hide) for item in value]
+    if type(value) is tuple:
+        return tuple(_hidden(item, hide) for item in value)
+    if isinstance(value, RouterError):
+        value.hide(hide)
+    return value
+
+
 def _rebuild(cls: type[RouterError], args: tuple[Any, ...], state: dict[str, Any]) -> RouterError:
     error = cls.__new__(cls)
     error.args = args
@@ -121,6 +136,16 @@ class RouterError(Exception):
         super().__init__(self.message)
         if guidance is not None:
             self.guidance = clean(redact(guidance))
+
+    def hide(self, hide: Callable[[str], str]) -> None:
+        """Apply *hide* to every text of this error, e.g. ``settings.redact``, in place.
+
+        What the model wrote (``partial``, ``text``) stays as it is.
+        """
+        for name, value in self.__dict__.items():
+            if name not in ("partial", "text"):
+                self.__dict__[name] = _hidden(value, hide)
+        self.args = _hidden(self.args, hide)
 
     def _context(self) -> str:
         """Return further facts, to stand after the message."""

@@ -43,7 +43,7 @@ class Headers(Mapping[str, str]):
         return f"Headers({dict(self)!r})"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class WireRequest:
     """One HTTP exchange, before authentication.
 
@@ -77,6 +77,10 @@ class WireRequest:
     model: str | None = None
     provider: str | None = None
 
+    def __repr__(self) -> str:
+        # Tracebacks that show locals must show neither prompt nor secret headers.
+        return f"<WireRequest {self.method} {self.url.partition('?')[0]} {self.operation}>"
+
     def body(self) -> bytes | None:
         """Return the body as it goes on the wire."""
         if self.json is not None:
@@ -84,7 +88,7 @@ class WireRequest:
         return self.content
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class WireResponse:
     """A whole answer. Any status; errors are decided above the wire.
 
@@ -103,6 +107,10 @@ class WireResponse:
     url: str = ""
     elapsed: float = 0.0
     truncated: bool = False
+
+    def __repr__(self) -> str:
+        # As above: a server may echo what it was sent.
+        return f"<WireResponse {self.status} from {self.url}, {len(self.content)} bytes>"
 
 
 class WireStream(Protocol):
