@@ -98,10 +98,10 @@ class _Work:
         if size is not None:
             return (yield from self.pieces(start, end, size))
         request = build(self.given, self.texts[start:end], single=self.single)
-        pooling = self.given.pooling
+        pooling, hide = self.given.pooling, self.core.settings.redact
 
         def parse(answer: Any) -> response.Batch:
-            return response.parse(answer, request=request, count=count, pooling=pooling)
+            return response.parse(answer, request=request, count=count, pooling=pooling, hide=hide)
 
         try:
             found = yield from self.core.exchange(request, parse, callbacks=self.callbacks)

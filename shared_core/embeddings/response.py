@@ -12,7 +12,7 @@ Answers are judged by their shape, not by the dialect of the request: servers mi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from shared_core.errors import (
     APIResponseValidationError,
     IncompleteResponseError,
     from_error_object,
+    redact,
 )
 from shared_core.wire.messages import WireRequest, WireResponse
 
@@ -58,8 +59,77 @@ class Batch:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer together with what its errors have to say."""
+
+    response: WireResponse
+    request: WireRequest
+    hide: Callable[[str], str]
+
+    def json(self) -> Any:
+        """Return the JSON value of the body; raise what an error object stands for."""
+        content = self.response.content.removeprefix(b"\xef\xbb\xbf")
+        start = content[:512].lstrip()
+        if not start and not content.strip():
+            raise self.refuse("the body is empty")
+        if start.startswith(b"<"):
+            raise self.refuse("the body is a web page, not JSON")
+        try:
+            data = pydantic_core.from_json(content)
+        except ValueError as exc:
+            if str(exc).startswith("EOF while parsing"):
+                kind = IncompleteResponseError
+                raise self.refuse("the JSON ends in the middle", kind.guidance, kind) from None
+            raise self.refuse("the body is not JSON") from None
+        if isinstance(data, dict) and (
+            data.get("error") is not None or data.get("object") == "error"  # the latter: old vLLM
+        ):
+            raise from_error_object(
+                data, headers=self.response.headers, hide=self.hide, **self._context()
+            )
+        return data
+
+    def refuse(
+        self,
+        what: str,
+        guidance: str | None = None,
+        kind: type[APIResponseValidationError] = APIResponseValidationError,
+    ) -> APIResponseValidationError:
+        """Return the error that says *what* is wrong, and shows the beginning of the body."""
+        answer = self.response
+        # Secrets are hidden before the text is cut: half of one would not be found.
+        text = self.hide(answer.content[: 16 * _EVIDENCE].decode("utf-8", "replace"))[:_EVIDENCE]
+        content_type = answer.headers.get("content-type")
+        return kind(
+            f"Unusable answer: {what} (status {answer.status}, {content_type or 'no type'}, "
+            f"begins {text[:60]!r})",
+            guidance=guidance,
+            status_code=answer.status,
+            content_type=content_type,
+            body=text,
+            headers={name: self.hide(value) for name, value in answer.headers.items()},
+            request_id=answer.headers.get("x-request-id"),
+            elapsed=answer.elapsed or None,
+            **self._context(),
+        )
+
+    def _context(self) -> dict[str, Any]:
+        return {
+            "operation": self.request.operation,
+            "model": self.request.model,
+            "provider": self.request.provider,
+            "url": self.response.url or self.request.url,
+        }
+
+
 def parse(
-    response: WireResponse, *, request: WireRequest, count: int, pooling: str | None = None
+    response: WireResponse,
+    *,
+    request: WireRequest,
+    count: int,
+    pooling: str | None = None,
+    hide: Callable[[str], str] = redact,
 ) -> Batch:
     """Return the vectors of an answer.
 
@@ -68,25 +138,25 @@ def parse(
         request: What was asked, for errors.
         count: How many texts were sent.
         pooling: How token vectors become one vector; None refuses them.
+        hide: Removes secrets from what is quoted in errors, e.g. ``settings.redact``.
 
     Raises:
         APIResponseValidationError: The body is not *count* finite vectors of one length.
         APIStatusError: The body is an error object, in spite of its status.
     """
+    answer = _Answer(response, request, hide)
     found = vectors.read_fast(response.content, count)
     if found is None:
         try:
-            found = _read(response, request, count, pooling)
+            found = _read(answer, count, pooling)
         except vectors.NotVectorsError as exc:
-            raise _refuse(response, request, str(exc)) from None
+            raise answer.refuse(str(exc)) from None
     matrix = found.matrix
     if matrix.shape[1] == 0:
-        raise _refuse(response, request, "the vectors are empty")
+        raise answer.refuse("the vectors are empty")
     row = vectors.first_infinite(matrix)
     if row is not None:
-        raise _refuse(
-            response,
-            request,
+        raise answer.refuse(
             f"the vector of text {row} of the request holds NaN or infinite numbers",
             "The model overflowed on that text: try another text length, dtype or provider.",
         )
@@ -102,19 +172,27 @@ def parse(
     )
 
 
-def parse_scores(response: WireResponse, *, request: WireRequest, count: int) -> Matrix:
+def parse_scores(
+    response: WireResponse,
+    *,
+    request: WireRequest,
+    count: int,
+    hide: Callable[[str], str] = redact,
+) -> Matrix:
     """Return the scores of a sentence similarity answer, shape ``(count,)``.
 
     Args:
         response: A successful answer.
         request: What was asked, for errors.
         count: How many sentences were compared.
+        hide: Removes secrets from what is quoted in errors.
 
     Raises:
         APIResponseValidationError: The body is not *count* finite numbers.
         APIStatusError: The body is an error object, in spite of its status.
     """
-    data = _json(response, request)
+    answer = _Answer(response, request, hide)
+    data = answer.json()
     try:
         if not isinstance(data, list):
             raise vectors.NotVectorsError("the body is not a list of scores")
@@ -123,48 +201,13 @@ def parse_scores(response: WireResponse, *, request: WireRequest, count: int) ->
         if vectors.first_infinite(scores) is not None:
             raise vectors.NotVectorsError("a score is NaN or infinite")
     except vectors.NotVectorsError as exc:
-        raise _refuse(response, request, str(exc)) from None
+        raise answer.refuse(str(exc)) from None
     row: Matrix = scores[0]
     return row
 
 
-def _json(response: WireResponse, request: WireRequest) -> Any:
-    content = response.content.removeprefix(b"\xef\xbb\xbf")
-    start = content[:512].lstrip()
-    if not start and not content.strip():
-        raise _refuse(response, request, "the body is empty")
-    if start.startswith(b"<"):
-        raise _refuse(response, request, "the body is a web page, not JSON")
-    try:
-        data = pydantic_core.from_json(content)
-    except ValueError as exc:
-        if str(exc).startswith("EOF while parsing"):
-            raise _refuse(
-                response,
-                request,
-                "the JSON ends in the middle",
-                IncompleteResponseError.guidance,
-                IncompleteResponseError,
-            ) from None
-        raise _refuse(response, request, "the body is not JSON") from None
-    if isinstance(data, dict) and (
-        data.get("error") is not None or data.get("object") == "error"  # the latter: old vLLM
-    ):
-        raise from_error_object(
-            data,
-            headers=response.headers,
-            operation=request.operation,
-            model=request.model,
-            provider=request.provider,
-            url=response.url or request.url,
-        )
-    return data
-
-
-def _read(
-    response: WireResponse, request: WireRequest, count: int, pooling: str | None
-) -> vectors.Numbers:
-    data = _json(response, request)
+def _read(answer: _Answer, count: int, pooling: str | None) -> vectors.Numbers:
+    data = answer.json()
     model = usage = None
     if isinstance(data, dict):
         model, usage = data.get("model"), data.get("usage")
@@ -176,9 +219,7 @@ def _read(
     try:
         rows = [_vector(entry, pooling) for entry in entries]
     except _TokenLevelError:
-        raise _refuse(
-            response,
-            request,
+        raise answer.refuse(
             "the answer holds one vector per token, not one per text",
             "Pass pooling='mean' or pooling='cls', or choose a sentence-transformers model, which "
             "pools itself.",
@@ -250,29 +291,3 @@ def _usage(found: Any, headers: Mapping[str, str]) -> EmbeddingUsage | None:
     if counted.isascii() and counted.isdigit() and len(counted) < 16:
         return EmbeddingUsage(int(counted), int(counted))
     return None
-
-
-def _refuse(
-    response: WireResponse,
-    request: WireRequest,
-    what: str,
-    guidance: str | None = None,
-    kind: type[APIResponseValidationError] = APIResponseValidationError,
-) -> APIResponseValidationError:
-    evidence = response.content[:_EVIDENCE].decode("utf-8", "replace")
-    content_type = response.headers.get("content-type")
-    return kind(
-        f"Unusable answer: {what} (status {response.status}, {content_type or 'no type'}, "
-        f"begins {evidence[:60]!r})",
-        guidance=guidance,
-        status_code=response.status,
-        content_type=content_type,
-        body=evidence,
-        headers=response.headers,
-        operation=request.operation,
-        model=request.model,
-        provider=request.provider,
-        url=response.url or request.url,
-        request_id=response.headers.get("x-request-id"),
-        elapsed=response.elapsed or None,
-    )

@@ -6,7 +6,7 @@ embed the texts and use :func:`shared_core.embeddings.cosine`, which gives the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -113,11 +113,10 @@ def compare(
         model=model,
         provider=provider,
     )
-    return (yield from core.exchange(request, _parser(request, len(found)), callbacks=callbacks))
 
-
-def _parser(request: WireRequest, count: int) -> Callable[[WireResponse], Matrix]:
     def parse(answer: WireResponse) -> Matrix:
-        return response.parse_scores(answer, request=request, count=count)
+        return response.parse_scores(
+            answer, request=request, count=len(found), hide=core.settings.redact
+        )
 
-    return parse
+    return (yield from core.exchange(request, parse, callbacks=callbacks))

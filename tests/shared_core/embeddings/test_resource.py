@@ -17,6 +17,7 @@ import pytest
 from shared_core.callbacks import Callback, ErrorEvent, RequestEvent, ResponseEvent
 from shared_core.client import AsyncRouterClient, RouterClient
 from shared_core.errors import (
+    APIError,
     APIResponseValidationError,
     APITimeoutError,
     AuthenticationError,
@@ -205,6 +206,23 @@ async def test_errors_are_the_same_in_both_colours(
     assert caught.value.texts == (0, 2)
     assert caught.value.partial == {}
     assert "hf_test_token" not in repr(vars(caught.value))
+
+
+@pytest.mark.parametrize("path", ["/embed", "/similarity"])
+@pytest.mark.parametrize("shape", ["{}", '{{"error": "{}"}}', "<html>{}", "[", '[["{}"]]'])
+def test_a_token_that_a_200_echoes_is_hidden(server: FaultServer, path: str, shape: str) -> None:
+    token = "company-secret-4711-abcdef"
+    headers = {"content-type": "application/json", "x-echo": f"Bearer {token}"}
+    body = (shape.format(token) if "{" in shape else shape).encode()
+    server.on(path, reply(200, body, headers))
+    with RouterClient(api_key=token, base_url=server.url + path) as router:
+        with pytest.raises(APIError) as caught:
+            if path == "/embed":
+                router.embeddings.create(["a"])
+            else:
+                router.embeddings.similarity("a", ["b"])
+    assert server.requests[0].headers["authorization"] == f"Bearer {token}"
+    assert token not in str(caught.value) + repr(vars(caught.value))
 
 
 def test_the_timeout_is_that_of_each_request(server: FaultServer) -> None:
