@@ -229,8 +229,9 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
             )
         if calls and self.other_tools:
             return None
+        did = f"called {calls[0]['name']}" if calls else "answered in prose"
         raise StructuredOutputParserError(
-            f"the model answered in prose instead of calling {self.tool}",
+            f"the model {did} instead of calling {self.tool}",
             llm_output=message.text,
             guidance="Use a model with tool calls, or method='json_schema'.",
         )
