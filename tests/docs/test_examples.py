@@ -1,7 +1,8 @@
 """Every Python block of README and docs compiles; those marked ``<!-- runnable: NAME -->`` run.
 
 They run offline, as the README says they can: each class of ours gets ``local=True`` in the
-place of its other arguments.
+place of its other arguments. Those of the README also run word for word against real servers
+behind one address, as a user with a token runs them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.gateway import gateway
 from tests.helpers.servers import ROOT
 
 BLOCK = re.compile(
@@ -65,6 +67,21 @@ def test_block_runs(block: Block, tmp_path: Path) -> None:
     assert done.stdout.strip(), "an example shows something"
 
 
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.name and b.page.name == "README.md"], ids=str
+)
+def test_readme_block_runs_as_it_is(
+    block: Block, tmp_path: Path, llama_chat_url: str, llama_embed_url: str
+) -> None:
+    with gateway(llama_chat_url, llama_embed_url) as (url, bodies):
+        environ = {"HUGGINGFACE_BASE_URL": f"{url}/v1", "HF_TOKEN": "hf_not_a_token"}
+        done = run_code(block.code, tmp_path, environ)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert done.stdout.strip()
+    asked = set(re.findall(r'"([\w.-]+/[\w.-]+)"', block.code)) - {"examples/docs"}
+    assert {body["model"].partition(":")[0] for body in bodies} == asked
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if p.exists()], ids=lambda page: page.name)
 def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     targets = [m.group("target") for m in LINK.finditer(page.read_text(encoding="utf-8"))]
@@ -77,7 +94,9 @@ def test_readme_has_runnable_programs() -> None:
     assert len(runnable) >= 3
 
 
-def run_code(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_code(
+    code: str, folder: Path, settings: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run *code* in a fresh interpreter with *folder* as home and working directory."""
     program = folder / "example.py"
     program.write_text(code, encoding="utf-8")
@@ -93,7 +112,7 @@ def run_code(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(program)],
         cwd=folder,
-        env=environ,
+        env=environ | (settings or {}),
         capture_output=True,
         text=True,
         timeout=90,
