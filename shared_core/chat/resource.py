@@ -29,7 +29,7 @@ def _creating(core: Core, messages: Messages, params: ChatParams) -> Flow[ChatCo
 
     def parse(response: WireResponse) -> ChatCompletion:
         return completion_of(
-            response.content, _answered(response, request), split_think=split_think
+            response.content, _answered(response, request, core), split_think=split_think
         )
 
     return core.exchange(request, parse, callbacks=_callbacks(params))
@@ -57,7 +57,7 @@ def _streaming(
     observers = Observers(listeners, context) if context is not None else None
 
     def begin(answer: Any) -> Flow[Any]:
-        answered = _answered(answer, request)
+        answered = _answered(answer, request, core)
         decoder = ChatStreamDecoder(
             answered,
             split_think=split_think,
@@ -80,7 +80,7 @@ def _streaming(
     return core.open(request, begin, callbacks=_callbacks(params), context=context)
 
 
-def _answered(answer: Any, request: WireRequest) -> Answered:
+def _answered(answer: Any, request: WireRequest, core: Core) -> Answered:
     return Answered(
         answer.status,
         answer.headers,
@@ -88,6 +88,7 @@ def _answered(answer: Any, request: WireRequest) -> Answered:
         request.operation,
         request.model,
         request.provider,
+        hide=core.settings.redact,
     )
 
 

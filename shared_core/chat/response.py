@@ -8,7 +8,7 @@ an error that quotes its beginning.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -42,6 +42,7 @@ class Answered:
         operation: e.g. ``"chat"``.
         model: Model as asked for.
         provider: Provider as asked for.
+        hide: Removes our secrets from the errors of a stream, where a server may echo them.
     """
 
     status: int = 200
@@ -50,6 +51,7 @@ class Answered:
     operation: str = "chat"
     model: str | None = None
     provider: str | None = None
+    hide: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def request_id(self) -> str | None:

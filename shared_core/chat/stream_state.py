@@ -145,6 +145,8 @@ class StreamState:
 
     def settle(self) -> None:
         """Tell the callbacks how it ended, once, and raise what went wrong."""
+        if self.error is not None and self.answered.hide is not None and not self._settled:
+            self.error.hide(self.answered.hide)
         if self.observers is not None and not self._settled:
             if self.error is not None:
                 self.observers.tell("on_error", ErrorEvent, self.answered, error=self.error)

@@ -21,6 +21,7 @@ from tests.helpers.fault_server import (
     html_reply,
     json_reply,
     redirect,
+    sse,
 )
 
 pytestmark = pytest.mark.anyio
@@ -86,10 +87,13 @@ def check(error: errors.RouterError, client: Any, log: str) -> None:
     for text in (*traces(error), repr(client), repr(client.settings), repr(pickle.dumps(client))):
         assert TOKEN not in text
         assert HEADER not in text
-    assert TOKEN not in log
-    assert HEADER not in log
-    assert PROMPT not in log
     assert PROMPT not in str(error)
+    check_log(log)
+
+
+def check_log(log: str) -> None:
+    for secret in (TOKEN, HEADER, PROMPT):
+        assert secret not in log
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {
@@ -118,6 +122,27 @@ async def test_async(
             with pytest.raises(errors.APIError) as caught:
                 await call(client)
             check(caught.value, client, caplog.text)
+
+
+def echo_in_a_stream(request: Received) -> Reply:
+    piece = {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}
+    return sse(piece, {"error": {"message": f"bad {dict(request.headers)}", "code": 400}})
+
+
+def test_echoed_in_a_stream(caplog: pytest.LogCaptureFixture) -> None:
+    with FaultServer() as server, caplog.at_level(logging.DEBUG):
+        server.on("*", echo_in_a_stream)
+        with RouterClient(**options(server)) as client:
+            stream = client.chat.stream(PROMPT, model="a/b")
+            with pytest.raises(errors.StreamEventError) as caught:
+                list(stream)
+            assert caught.value.partial is not None
+            assert caught.value.partial.text == "Hel"
+            shown = repr((str(caught.value), vars(caught.value), vars(caught.value.error)))
+            assert "***" in shown
+            assert TOKEN not in shown
+            assert HEADER not in shown
+            check_log(caplog.text)
 
 
 def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
