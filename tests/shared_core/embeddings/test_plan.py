@@ -162,6 +162,7 @@ def test_usage_is_summed() -> None:
 
     result = client(FunctionWire(answer)).create(texts_to(5), batch_size=2)
     assert result.usage == EmbeddingUsage(5, 10)
+    assert result.usage.completion_tokens == 0
     assert result.model == "served"
 
 

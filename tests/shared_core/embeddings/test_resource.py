@@ -215,12 +215,14 @@ def test_a_token_that_a_200_echoes_is_hidden(server: FaultServer, path: str, sha
     headers = {"content-type": "application/json", "x-echo": f"Bearer {token}"}
     body = (shape.format(token) if "{" in shape else shape).encode()
     server.on(path, reply(200, body, headers))
-    with RouterClient(api_key=token, base_url=server.url + path) as router:
-        with pytest.raises(APIError) as caught:
-            if path == "/embed":
-                router.embeddings.create(["a"])
-            else:
-                router.embeddings.similarity("a", ["b"])
+    with (
+        RouterClient(api_key=token, base_url=server.url + path) as router,
+        pytest.raises(APIError) as caught,
+    ):
+        if path == "/embed":
+            router.embeddings.create(["a"])
+        else:
+            router.embeddings.similarity("a", ["b"])
     assert server.requests[0].headers["authorization"] == f"Bearer {token}"
     assert token not in str(caught.value) + repr(vars(caught.value))
 

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import struct
+import sys
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,25 @@ def test_any_json_gives_a_matrix_or_our_error(value: Any, count: int) -> None:
         assert outcome(value, count) == found
     finally:
         vectors._simdjson = kept
+
+
+def test_without_the_fast_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "simdjson", None)  # as if it were not installed
+    assert vectors._load_simdjson() is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[1, 2, 3], [4]],
+        {"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [2]}]},
+        {"data": [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": [2, 3]}]},
+        {"data": [{"index": 0, "embedding": [1]}], "more": [1]},
+        {"error": "x", "data": [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": [2]}]},
+    ],
+)
+def test_what_is_odd_is_left_to_the_plain_reader(value: Any) -> None:
+    assert vectors.read_fast(json.dumps(value).encode(), 2) is None
 
 
 @pytest.mark.skipif(vectors._simdjson is None, reason="needs the package pysimdjson")

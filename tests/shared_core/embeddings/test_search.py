@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared_core.embeddings import index_file
 from shared_core.embeddings.search import SearchHit, SemanticIndex
 from shared_core.errors import InvalidSettingError
 
@@ -75,6 +77,10 @@ async def test_asynchronous() -> None:
     assert "asearch" in str(caught.value)
     with pytest.raises(InvalidSettingError, match="asynchronously"):
         index.add(["a"])
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    with pytest.raises(InvalidSettingError, match="asynchronously"):
+        SemanticIndex(lambda texts: future).add(["a"])
+    assert await SemanticIndex(letters_later).asearch("a") == []
 
 
 async def test_a_blocking_function_serves_the_asynchronous_methods_too() -> None:
@@ -226,9 +232,21 @@ def test_a_file_that_is_something_else(tmp_path: Path) -> None:
         SemanticIndex.load(tmp_path / "missing", letters)
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_save_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         filled().save(tmp_path / "no" / "such" / "folder.npz")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError):
+        filled().save(tmp_path / "taken")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_file_of_a_later_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(index_file, "FORMAT", 2)
+        filled().save(tmp_path / "x.npz")
+    with pytest.raises(InvalidSettingError, match="of format 1"):
+        SemanticIndex.load(tmp_path / "x.npz", letters)
 
 
 operations = st.lists(
