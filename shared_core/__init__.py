@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from shared_core.chat.types import VideoPart as VideoPart
     from shared_core.client import AsyncRouterClient as AsyncRouterClient
     from shared_core.client import RouterClient as RouterClient
+    from shared_core.config.settings import Limits as Limits
+    from shared_core.config.settings import Settings as Settings
+    from shared_core.config.settings import TLSSettings as TLSSettings
     from shared_core.config.validate import unknown_keyword as unknown_keyword
     from shared_core.constants import ChatModels as ChatModels
     from shared_core.constants import EmbeddingModels as EmbeddingModels
@@ -104,10 +107,20 @@ if TYPE_CHECKING:
     from shared_core.errors import UnsupportedFeatureError as UnsupportedFeatureError
     from shared_core.errors import UnsupportedParameterError as UnsupportedParameterError
     from shared_core.errors import UnsupportedTaskError as UnsupportedTaskError
+    from shared_core.hub.types import HubModel as HubModel
+    from shared_core.hub.types import ModelStatus as ModelStatus
+    from shared_core.hub.types import Organization as Organization
+    from shared_core.hub.types import ProviderInfo as ProviderInfo
     from shared_core.hub.types import RouterModel as RouterModel
+    from shared_core.hub.types import WhoAmI as WhoAmI
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
+    from shared_core.tokens import CharacterCounter as CharacterCounter
+    from shared_core.tokens import TokenCounter as TokenCounter
+    from shared_core.tokens import TokenizerCounter as TokenizerCounter
+    from shared_core.tokens import WordCounter as WordCounter
+    from shared_core.tokens import token_counter as token_counter
 
 __version__ = "0.1.0"
 
@@ -206,11 +219,26 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "UnsupportedTaskError",
     ),
     "shared_core.local": ("LocalModelError", "LocalModels"),
-    "shared_core.hub.types": ("RouterModel",),
+    "shared_core.hub.types": (
+        "HubModel",
+        "ModelStatus",
+        "Organization",
+        "ProviderInfo",
+        "RouterModel",
+        "WhoAmI",
+    ),
+    "shared_core.config.settings": ("Limits", "Settings", "TLSSettings"),
     "shared_core.embeddings.search": ("SearchHit", "SemanticIndex"),
     "shared_core.embeddings.similarity": ("most_similar",),
     "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),
     "shared_core.resilience.retry": ("RetryPolicy",),
+    "shared_core.tokens": (
+        "CharacterCounter",
+        "TokenCounter",
+        "TokenizerCounter",
+        "WordCounter",
+        "token_counter",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

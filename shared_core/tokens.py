@@ -136,7 +136,7 @@ class TokenizerCounter(_Counter):
         return len(self._tokenizer.encode(text, add_special_tokens=self._special).ids)
 
 
-def counter(
+def token_counter(
     strategy: str = "characters", *, tokenizer: str | os.PathLike[str] | None = None
 ) -> TokenCounter:
     """Return a counter by name.

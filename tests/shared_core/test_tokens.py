@@ -14,8 +14,8 @@ from shared_core.tokens import (
     TokenCounter,
     TokenizerCounter,
     WordCounter,
-    counter,
     message_texts,
+    token_counter,
 )
 
 
@@ -61,13 +61,13 @@ def test_tool_calls_count_and_reasoning_does_not() -> None:
 
 
 def test_by_name() -> None:
-    assert isinstance(counter(), CharacterCounter)
-    assert isinstance(counter("words"), WordCounter)
-    assert isinstance(counter(), TokenCounter)
+    assert isinstance(token_counter(), CharacterCounter)
+    assert isinstance(token_counter("words"), WordCounter)
+    assert isinstance(token_counter(), TokenCounter)
     with pytest.raises(InvalidSettingError, match="strategy"):
-        counter("guess")
+        token_counter("guess")
     with pytest.raises(InvalidSettingError, match="tokenizer="):
-        counter("tokenizer")
+        token_counter("tokenizer")
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_tokenizer_file(tokenizer_file: Path) -> None:
     for path in (tokenizer_file, tokenizer_file.parent, str(tokenizer_file)):
-        exact = counter("tokenizer", tokenizer=path)
+        exact = token_counter("tokenizer", tokenizer=path)
         assert exact.count("red fox!") == 3
         assert exact.count("") == 0
     assert exact.count_messages(["red fox"]) == 2 + 4 + 3
