@@ -138,7 +138,7 @@ class _Client:
             self._local = resolve(local)
             model = model or self._local.chat_model
             embedding_model = embedding_model or self._local.embedding_model
-        self._http_client = http_client
+        self._http_client: Any = http_client
         self._core = Core(
             settings,
             Defaults(model, embedding_model, provider, policy),

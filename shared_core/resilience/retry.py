@@ -145,4 +145,5 @@ def retrying(
 
 
 def _asked(error: APIError) -> float:
-    return float(getattr(error, "retry_after", None) or getattr(error, "estimated_time", 0.0))
+    asked = getattr(error, "retry_after", None) or getattr(error, "estimated_time", None)
+    return float(asked or 0.0)
