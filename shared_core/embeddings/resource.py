@@ -257,14 +257,14 @@ def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
 
 
 def _common(
-    core: Core, params: dict[str, Any], known: type[Any]
+    core: Core, params: dict[str, Any], known: Any
 ) -> tuple[dict[str, Any], str | None, str | None]:
     """Fill in defaults; return what the request needs, provider and dialect."""
     from shared_core.config.validate import check_timeout, unknown_keyword
 
     for name in params:
-        if name not in known.__annotations__:
-            raise unknown_keyword(name, known.__annotations__)
+        if name not in known.__optional_keys__:
+            raise unknown_keyword(name, known.__optional_keys__)
     for name in ("progress", "callbacks"):
         params.pop(name, None)
     defaults = core.defaults

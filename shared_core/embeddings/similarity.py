@@ -197,10 +197,15 @@ def most_similar_many(
     measure = _measure(metric)
     wanted = _as_array(queries, "queries")
     known = _as_array(candidates, "candidates")
-    if known.size == 0:
-        top_k([], k)  # k is checked even where there is nothing to choose from
+    for name, array in (("queries", wanted), ("candidates", known)):
+        if array.ndim != 2 and array.size:
+            raise InvalidSettingError(
+                f"{name} must have shape (n, d), not {array.shape}", setting=name
+            )
+    top_k([], k)  # k is checked even where there is nothing to choose from
+    if wanted.size == 0 or known.size == 0:
         return [[] for _ in range(len(wanted))]
-    return [top_k(row, k) for row in np.atleast_2d(measure(wanted, known))]
+    return [top_k(row, k) for row in measure(wanted, known)]
 
 
 def _nearness(left: ArrayLike, right: ArrayLike) -> Any:

@@ -124,6 +124,15 @@ def test_several_queries_need_the_other_function() -> None:
     assert "most_similar_many" in str(caught.value)
 
 
+def test_a_list_of_vectors_is_not_one_vector() -> None:
+    with pytest.raises(InvalidSettingError, match=r"queries must have shape \(n, d\), not \(2,\)"):
+        most_similar_many([1, 0], A)
+    with pytest.raises(InvalidSettingError, match=r"candidates must have shape \(n, d\)"):
+        most_similar([1, 0], [1, 0])
+    assert most_similar_many([], A) == []
+    assert most_similar_many([[1, 0]], []) == [[]]
+
+
 def test_unknown_metric() -> None:
     for call in (most_similar, scores):
         with pytest.raises(InvalidSettingError, match="metric must be one of cosine, dot, euclid"):
