@@ -1,9 +1,9 @@
 """Flows: policy written once, run by a blocking or an asynchronous driver.
 
 A flow is a generator that yields *effects* (:class:`Send`, :class:`Receive`,
-:class:`Sleep`, :class:`All`) and returns its result. It does no I/O, so that retry, batching and polling are tested
-without a server, a clock or an event loop. :func:`run` and :func:`arun` are the only
-code that exists twice.
+:class:`Sleep`, :class:`All`) and returns its result. It does no I/O, so that retry, batching
+and polling are tested without a server, a clock or an event loop. :func:`run` and
+:func:`arun` are the only code that exists twice.
 
 Rules for flows: catch our own error types only, never ``BaseException``; release in
 ``finally``; hold no lock across a ``yield``; take clock, random and sleep from outside.
@@ -78,7 +78,7 @@ def run(flow: Flow[T], wire: Wire) -> T:
         while True:
             try:
                 answer = _perform(effect, wire)
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001 - the flow decides what it means
                 effect = flow.throw(exc)
             else:
                 effect = flow.send(answer)
@@ -112,7 +112,7 @@ async def arun(flow: Flow[T], wire: AsyncWire) -> T:
         while True:
             try:
                 answer = await _aperform(effect, wire)
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001 - the flow decides what it means
                 effect = flow.throw(exc)
             else:
                 effect = flow.send(answer)
