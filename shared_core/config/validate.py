@@ -31,10 +31,9 @@ def unknown_keyword(name: str, allowed: Iterable[str]) -> InvalidSettingError:
     import difflib  # rarely needed; keeps the import of the package light
 
     names = sorted(allowed)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if not near:
-        folded = {other.replace("_", "").lower(): other for other in names}
-        near = [folded[key] for key in (name.replace("_", "").lower(),) if key in folded]
+    folded = {other.replace("_", "").lower(): other for other in names}
+    same = folded.get(name.replace("_", "").lower())  # topP, top_P, TopP: only spelt otherwise
+    near = [same] if same else difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f": did you mean {near[0]!r}?" if near else ""
     return InvalidSettingError(
         f"unknown argument {name!r}{hint}",
