@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import httpx
 
 from shared_core.config.settings import Settings
-from shared_core.errors import APIError, InvalidSettingError
+from shared_core.errors import APIError
 from shared_core.wire.answer import Collector, is_event_stream, next_hop
 from shared_core.wire.failures import FAILURES, Call, translate
 from shared_core.wire.inflate import ACCEPT_ENCODING
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
+from shared_core.wire.outgoing import add_headers, encoded_body, parsed_url, response_headers
 from shared_core.wire.streams import (
     AsyncForeignReader,
     AsyncHTTPStream,
@@ -35,12 +35,6 @@ from shared_core.wire.transport.options import BODY, DEADLINE, PoolOptions
 from shared_core.wire.transport.route import parse_proxy
 from shared_core.wire.transport.sync_pool import HTTPTransport
 
-MOST_URLS = 256
-"""Parsed addresses kept; a client uses a handful, apart from media and model pages."""
-
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_urls: dict[str, httpx.URL] = {}
 _inherited: list[Any] = []
 """Transports of the parent process in a forked child: kept, so that nothing touches them."""
 
@@ -73,8 +67,8 @@ def prepare(call: Call) -> httpx.Request:
         MissingTokenError: The host wants a token and there is none.
     """
     request = call.request
-    url = _parsed(call.url)
-    body = _body(request)
+    url = parsed_url(call.url)
+    body = encoded_body(request)
     host = url.netloc
     headers: dict[bytes, tuple[bytes, bytes]] = {
         b"host": (b"Host", host),
@@ -85,9 +79,9 @@ def prepare(call: Call) -> httpx.Request:
     if request.json is not None:
         headers[b"content-type"] = (b"Content-Type", b"application/json")
     if request.auth:
-        _add(headers, call.settings.default_headers, "default_headers")
+        add_headers(headers, call.settings.default_headers, "default_headers")
         _authorize(headers, call)
-    _add(headers, request.headers, "extra_headers")
+    add_headers(headers, request.headers, "extra_headers")
     if body or request.method not in ("GET", "HEAD"):
         headers[b"content-length"] = (b"Content-Length", b"%d" % len(body))
     left = call.deadline.remaining()
@@ -104,48 +98,6 @@ def prepare(call: Call) -> httpx.Request:
     )
 
 
-def _parsed(address: str) -> httpx.URL:
-    url = _urls.get(address)
-    if url is not None:
-        return url
-    try:
-        url = httpx.URL(address)
-        usable = url.scheme in ("http", "https") and bool(url.host) and not url.userinfo
-    except (httpx.InvalidURL, TypeError, ValueError):
-        usable = False
-    if url is None or not usable:
-        raise InvalidSettingError(
-            "the address of the request is not an http(s) URL without credentials", setting="url"
-        )
-    if len(_urls) >= MOST_URLS:
-        _urls.clear()
-    _urls[address] = url
-    return url
-
-
-def _body(request: WireRequest) -> bytes:
-    try:
-        return request.body() or b""
-    except ValueError as exc:  # a value that JSON cannot hold, or half a surrogate pair
-        problem = f"{type(exc).__name__}: {exc}"
-    raise InvalidSettingError(f"the request cannot be written as JSON: {problem[:200]}")
-
-
-def _add(headers: dict[bytes, tuple[bytes, bytes]], more: Any, setting: str) -> None:
-    for name, value in more.items():
-        try:
-            raw = name.encode("ascii"), value.encode("latin-1")
-        except (UnicodeError, AttributeError):
-            raw = b"", b""
-        if not _NAME.fullmatch(raw[0]) or not _VALUE.fullmatch(raw[1]):
-            raise InvalidSettingError(
-                f"{setting}: the header {name!r} cannot be sent: line breaks, control characters "
-                "and text outside Latin-1 are not allowed",
-                setting=setting,
-            )
-        headers[raw[0].lower()] = raw
-
-
 def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
     settings = call.settings
     if settings.bill_to is not None and b"x-hf-bill-to" not in headers:
@@ -158,10 +110,6 @@ def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
             b"Authorization",
             b"Bearer " + secret.get_secret_value().encode("ascii"),
         )
-
-
-def _response_headers(response: httpx.Response) -> Headers:
-    return Headers([(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers.raw])
 
 
 # --- the blocking wire ------------------------------------------------------------------
@@ -223,7 +171,7 @@ class HTTPWire:
     def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
         while True:
             response = self._answer(call)
-            headers = _response_headers(response)
+            headers = response_headers(response)
             target = _redirected(call, response, headers)
             if target is None:
                 return response, headers
@@ -259,6 +207,10 @@ class HTTPWire:
         problem: APIError | None = None
         try:
             collector = Collector(call, status, headers, decoded=response.is_stream_consumed)
+        except APIError:
+            reader.close()
+            raise
+        try:
             while (data := reader.read()) and collector.feed(data):
                 pass
             if not data:
@@ -369,7 +321,7 @@ class AsyncHTTPWire:
     async def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
         while True:
             response = await self._answer(call)
-            headers = _response_headers(response)
+            headers = response_headers(response)
             target = _redirected(call, response, headers)
             if target is None:
                 return response, headers
@@ -416,6 +368,10 @@ class AsyncHTTPWire:
         problem: APIError | None = None
         try:
             collector = Collector(call, status, headers, decoded=decoded)
+        except APIError:
+            await reader.aclose()
+            raise
+        try:
             while (data := await reader.read()) and collector.feed(data):
                 pass
             if not data:

@@ -62,6 +62,7 @@ class Inflater:
                     return  # padding after the end
                 self._decoder = zlib.decompressobj(self._bits)  # next gzip member
             self._fresh = False
+            piece = b""
             try:
                 piece = self._decoder.decompress(data, PIECE)
                 problem = ""

@@ -212,8 +212,8 @@ class AsyncConnection(asyncio.Protocol):
         assert transport is not None
         data: bytes | None = None
         problem: BaseException | None = None
+        pipe = TLSPipe(context, hostname)
         try:
-            pipe = TLSPipe(context, hostname)
             while not pipe.handshake(data):
                 self._write_pending(pipe)
                 data = await self._next(limit, "connect")

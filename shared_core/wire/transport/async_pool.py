@@ -55,7 +55,7 @@ class AsyncResponseBody:
         self.started = False
         self.closed = False
         exchange = connection.exchange
-        if exchange is not None and exchange.complete and not exchange._out:
+        if exchange is not None and exchange.finished:
             self._let_go(reusable=exchange.reusable)
 
     async def read(self) -> bytes:
@@ -102,9 +102,10 @@ class AsyncResponseBody:
         connection, self._connection = self._connection, None
         if connection is None or connection.pid != os.getpid():
             return
-        loop = connection.loop
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._pool.release, connection, False)
+        try:
+            connection.loop.call_soon_threadsafe(self._pool.release, connection, False)
+        except RuntimeError:  # the loop is closed, and with it the connection
+            return
 
 
 class AsyncConnectionPool:

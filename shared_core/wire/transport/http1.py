@@ -128,6 +128,11 @@ class Exchange:
         return data
 
     @property
+    def finished(self) -> bool:
+        """Whether the whole body has come and was handed over."""
+        return self.complete and not self._out
+
+    @property
     def reusable(self) -> bool:
         """Whether the connection may serve another request now."""
         return self.complete and self.keep_alive and not self._rest
@@ -138,6 +143,7 @@ class Exchange:
         if not self._head_bytes and data[:5] != b"HTTP/"[: len(data)]:
             self._broken(f"it begins with {data[:24]!r}")
         self._head_bytes += len(data)
+        event = None
         try:
             self._h11.receive_data(data)
             while True:

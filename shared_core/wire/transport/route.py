@@ -72,13 +72,16 @@ def parse_proxy(url: str | None) -> Proxy | None:
     """
     if not url:
         return None
+    host = user = password = None
+    port = None
+    scheme = ""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         user, password = parts.username, parts.password
         scheme = parts.scheme.lower()
     except ValueError:
-        scheme, host = "", None
+        host = None
     if scheme != "http" or not host:
         kind = scheme or "unknown"
         raise InvalidSettingError(

@@ -6,16 +6,12 @@ of the same thread could hold: sets and deques are changed by single atomic oper
 
 from __future__ import annotations
 
-import atexit
 import os
-import select
-import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpcore
 import httpx
@@ -25,153 +21,19 @@ from shared_core.wire.transport.faults import (
     Fault,
     ProtocolFault,
     ProxyFault,
-    connect_fault,
-    reason_of,
     timeout_fault,
-    tls_fault,
 )
 from shared_core.wire.transport.http1 import Exchange
 from shared_core.wire.transport.options import BODY, PoolOptions, deadline_of
 from shared_core.wire.transport.route import (
-    Address,
     Origin,
     connect_head,
-    literal_addresses,
-    looked_up,
-    open_socket,
     origin_of,
     refused_tunnel,
     written,
 )
 from shared_core.wire.transport.slots import Slots
-
-READ_SIZE = 64 * 1024
-"""Most bytes taken from a socket at once."""
-
-_live: set[Connection] = set()
-"""Every open connection: held here so that none is finalised before its owner let go."""
-
-
-class Connection:
-    """One socket and the exchange on it."""
-
-    __slots__ = ("exchange", "idle_since", "origin", "pid", "served", "sock")
-
-    def __init__(self, sock: socket.socket, origin: Origin) -> None:
-        self.sock = sock
-        self.origin = origin
-        self.pid = os.getpid()
-        self.served = 0
-        self.idle_since = 0.0
-        self.exchange: Exchange | None = None
-        _live.add(self)
-
-    def abort(self) -> None:
-        """Close at once; wakes a thread that reads. A forked child only forgets its copy."""
-        if self not in _live:
-            return
-        _live.discard(self)
-        if self.pid == os.getpid():
-            try:
-                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-            except OSError:
-                pass  # not connected any more
-        self.sock.close()
-
-    def stale(self, keepalive: float) -> bool:
-        """Tell whether the idle connection is too old, was closed or has unasked-for data."""
-        return time.monotonic() - self.idle_since > keepalive or _readable(self.sock)
-
-    def send(self, view: memoryview, deadline: Deadline) -> None:
-        """Send all of *view*; a server that stops reading may have answered already."""
-        sock, size = self.sock, len(view)
-        exchange = self._current()
-        try:
-            while view:
-                _arm(sock, deadline, "send")
-                view = view[sock.send(view) :]
-            return
-        except TimeoutError:
-            late = True
-        except (OSError, ValueError) as exc:
-            late = False
-            problem = reason_of(exc)
-        if late:
-            raise timeout_fault("send", unsent=len(view) == size)
-        exchange.keep_alive = False
-        if not self._answer_waits(deadline):
-            exchange.lose(problem, unsent=True)
-
-    def _answer_waits(self, deadline: Deadline) -> bool:
-        """Read what came although sending failed: often a 413 with the reason."""
-        exchange = self._current()
-        try:
-            _arm(self.sock, deadline, "head")
-            data = self.sock.recv(READ_SIZE)
-        except (OSError, ValueError):
-            return False
-        if data:
-            exchange.receive(data)
-        return bool(data)
-
-    def read_head(self, deadline: Deadline) -> Exchange:
-        """Read until the response head is complete."""
-        exchange = self._current()
-        while not exchange.status:
-            self._receive(exchange, deadline, "head")
-        return exchange
-
-    def read_body(self, deadline: Deadline) -> bytes:
-        """Return the next body bytes; empty at the end."""
-        exchange = self._current()
-        data = exchange.take()
-        if data and deadline.expired():
-            raise timeout_fault("body")
-        while not data and not exchange.complete:
-            if exchange.failure is not None:
-                raise exchange.failure
-            self._receive(exchange, deadline, "body")
-            data = exchange.take()
-        return data
-
-    def _receive(self, exchange: Exchange, deadline: Deadline, phase: Any) -> None:
-        sock = self.sock
-        try:
-            _arm(sock, deadline, phase)
-            data = sock.recv(READ_SIZE)
-            problem = None
-        except TimeoutError:
-            data, problem = b"", ""
-        except (OSError, ValueError) as exc:
-            data, problem = b"", reason_of(exc)
-            if isinstance(exc, ssl.SSLError) and not exchange.answered:
-                problem = f"TLS: {problem}"
-        if problem is None:
-            exchange.receive(data)
-        elif not problem:
-            raise timeout_fault(phase)
-        else:
-            exchange.lose(problem)
-
-    def _current(self) -> Exchange:
-        exchange = self.exchange
-        assert exchange is not None
-        return exchange
-
-
-def _arm(sock: socket.socket, deadline: Deadline, phase: Any) -> None:
-    left = deadline.remaining()
-    if left is not None and left <= 0:
-        raise timeout_fault(phase)
-    sock.settimeout(left)
-
-
-def _readable(sock: socket.socket) -> bool:
-    if hasattr(select, "poll"):
-        poller = select.poll()
-        poller.register(sock, select.POLLIN)
-        return bool(poller.poll(0))
-    return bool(select.select([sock], [], [], 0)[0])
+from shared_core.wire.transport.sync_connection import Connection, dial, secure
 
 
 class ResponseBody:
@@ -192,7 +54,7 @@ class ResponseBody:
         self.started = False
         self.closed = False
         exchange = connection.exchange
-        if exchange is not None and exchange.complete and not exchange._out:
+        if exchange is not None and exchange.finished:
             self._let_go(reusable=exchange.reusable)
 
     def read(self) -> bytes:
@@ -324,14 +186,14 @@ class ConnectionPool:
         label = proxy.label if proxy else ""
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         context = self._options.ssl_context() if origin.secure else None
-        sock = _dial(host, port, limit, label)
+        sock = dial(host, port, limit, label)
         connection = Connection(sock, origin)
         self._open.add(connection)
         try:
             if proxy is not None and origin.secure:
                 self._tunnel(connection, limit)
             if context is not None:
-                _secure(connection, context, limit)
+                secure(connection, context, limit)
         except BaseException:
             self._forget(connection)
             raise
@@ -363,12 +225,13 @@ class ConnectionPool:
             if not reusable or connection.pid != os.getpid():
                 self._forget(connection)
                 return
+            if connection not in self._open:  # the pool was closed meanwhile
+                connection.abort()
+                return
             connection.exchange = None
             connection.idle_since = time.monotonic()
             idle = self._idle.setdefault(connection.origin, deque())
             idle.append(connection)
-            if connection not in self._open:  # the pool was closed meanwhile
-                self._forget(connection)
             self._drop_old(idle)
         finally:
             self._slots.release()
@@ -415,54 +278,6 @@ class ConnectionPool:
             connection.abort()
 
 
-def _dial(host: str, port: int, limit: Deadline, proxy: str) -> socket.socket:
-    """Connect to the first address that answers; each gets a share of the time."""
-    addresses = literal_addresses(host, port)
-    problem: OSError | None = None
-    if addresses is None:
-        try:
-            addresses = looked_up(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as exc:
-            addresses = []
-            problem = exc if isinstance(exc, OSError) else socket.gaierror(0, str(exc))
-    for index, address in enumerate(addresses):
-        left = limit.remaining()
-        share = None if left is None else left / (len(addresses) - index)
-        try:
-            return _open(address, share)
-        except OSError as exc:
-            problem = problem or exc
-    raise connect_fault(problem or OSError("the name has no address"), proxy)
-
-
-def _open(address: Address, timeout: float | None) -> socket.socket:
-    if timeout is not None and timeout <= 0:
-        raise TimeoutError
-    sock = open_socket(address.family)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(address.sockaddr)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _secure(connection: Connection, context: ssl.SSLContext, limit: Deadline) -> None:
-    """Perform the TLS handshake."""
-    try:
-        _arm(connection.sock, limit, "connect")
-        connection.sock = context.wrap_socket(
-            connection.sock, server_hostname=connection.origin.host
-        )
-        return
-    except TimeoutError:
-        problem: Exception = timeout_fault("connect")
-    except (OSError, ValueError) as exc:
-        problem = tls_fault(exc)
-    raise problem
-
-
 class HTTPTransport(httpx.HTTPTransport):
     """httpx's transport with our pool: everything that patches or records httpx still works.
 
@@ -472,9 +287,3 @@ class HTTPTransport(httpx.HTTPTransport):
 
     def __init__(self, options: PoolOptions) -> None:
         self._pool = ConnectionPool(options)  # type: ignore[assignment]
-
-
-@atexit.register
-def _close_all() -> None:
-    for connection in list(_live):
-        connection.abort()
