@@ -127,7 +127,7 @@ class _Client:
         # Secrets are kept in their wrappers only, here too.
         options["api_key"] = settings.token
         options["default_headers"] = settings.default_headers
-        options["proxy"] = settings.proxy
+        options["proxy"] = settings.proxy if proxy else None  # not that of the environment
         options["timeout"] = settings.timeout
         options["connect_timeout"] = settings.connect_timeout
         self._options = options

@@ -84,7 +84,7 @@ _FILTER_WORDS = {"content_filter", "content_policy_violation"}
 _TOO_LONG = re.compile(
     r"`inputs` tokens \+ `max_new_tokens` must be <="  # TGI
     r"|`inputs` must have less than \d+ tokens"  # TGI, TEI
-    r"|maximum context length (?:is|of) \d+"  # vLLM, SGLang and providers on top of them
+    r"|maximum context length(?: is| of|:) \d+"  # vLLM, SGLang and providers on top of them
 )
 _NOT_CHAT = re.compile(
     r"(?i)is not a chat model"
@@ -234,8 +234,11 @@ def _server_error(facts: Facts) -> Verdict | None:
 
 
 def _unavailable(facts: Facts) -> Verdict | None:
-    loading = facts.estimated_time is not None or (
-        "unavailable_error" in facts.words() and (facts.message or "").startswith("Loading model")
+    text = facts.message or ""
+    loading = (
+        facts.estimated_time is not None
+        or re.match(r"Model \S+ is currently loading", text) is not None  # hf-inference
+        or ("unavailable_error" in facts.words() and text.startswith("Loading model"))  # llama.cpp
     )
     return (kinds.ModelLoadingError, None) if loading else None
 

@@ -110,6 +110,8 @@ def _with_sources(guidance: str, status: int, sources: Mapping[str, str]) -> str
         status, ("base_url",) if status in (404, 405, 410) else ()
     )
     notes = [f"{name} came from {sources[name]}" for name in names if sources.get(name)]
+    if status == 401 and sources and not sources.get("token"):
+        notes.append("no token was sent")
     return f"{guidance} ({'; '.join(notes)})" if notes else guidance
 
 

@@ -460,6 +460,28 @@ ROWS: list[tuple[str, APIStatusError, type[APIStatusError], str, str]] = [
         "Wait",
     ),
     (
+        "loading, nobody knows how long",
+        answer(503, {"error": "Model x/y is currently loading"}),
+        errors.ModelLoadingError,
+        "currently loading",
+        "max_retries",
+    ),
+    (
+        "vLLM: too long",
+        answer(
+            400,
+            error(
+                "This model's maximum context length is 4096 tokens. However, you requested 9000.",
+                type="BadRequestError",
+                code=400,
+            ),
+            OWN,
+        ),
+        errors.ContextLengthError,
+        "4096",
+        "max_tokens",
+    ),
+    (
         "overloaded",
         answer(503, {"error": "overloaded"}),
         errors.ServiceUnavailableError,
@@ -528,6 +550,11 @@ def test_names_where_the_settings_came_from() -> None:
     )
     assert "token came from environment variable HF_TOKEN" in str(found)
     assert "base_url came from" not in str(found)
+
+
+def test_says_when_no_token_was_sent() -> None:
+    found = from_response(status=401, headers={}, content=b"", sources={"base_url": "default"})
+    assert "no token was sent" in str(found)
 
 
 def test_request_id_in_order_of_precedence() -> None:

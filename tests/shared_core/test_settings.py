@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from shared_core import RouterClient
 from shared_core.config.secrets import HiddenURL, Secret
 from shared_core.config.settings import Limits, Settings, TLSSettings
 from shared_core.errors import InvalidSettingError, MissingTokenError
@@ -315,3 +316,14 @@ def test_settings_show_no_secret_and_say_their_sources() -> None:
 def test_redact_hides_secret_headers_but_not_every_word() -> None:
     settings = resolve(default_headers={"X-Api-Key": "topsecret", "X-Team": "blue-team"})
     assert settings.redact("topsecret of blue-team") == "*** of blue-team"
+
+
+def test_a_derived_client_looks_for_its_own_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://corp:3128")
+    client = RouterClient()
+    assert client.settings.sources["proxy"] == "environment variable HTTPS_PROXY"
+    assert client.with_options(base_url="http://127.0.0.1:8080/v1").settings.proxy is None
+    client = RouterClient(proxy="http://ann:s3cret@mine:1")
+    kept = client.with_options(timeout=5).settings.proxy
+    assert kept is not None
+    assert kept.get_secret_value() == "http://ann:s3cret@mine:1"
