@@ -21,14 +21,18 @@ from typing_extensions import override
 
 from langchain_hfrouter import _params
 from langchain_hfrouter._errors import RefusalError, StructuredOutputParserError, promote
-from shared_core import unknown_keyword
+from shared_core import (
+    StructuredOutputError,
+    json_schema_format,
+    parse_json_text,
+    unknown_keyword,
+)
 
 if TYPE_CHECKING:
     from langchain_hfrouter.chat_models import ChatHFRouter
 
 METHODS = ("function_calling", "json_schema", "json_mode")
-_NAME_LENGTH = 64  # of a schema or function: [A-Za-z0-9_-]{1,64} (OpenAI's limit)
-_FENCE = re.compile(r"\s*```[\w-]*[ \t]*\r?\n?(?P<body>.*?)\s*(?:```\s*)?\Z", re.DOTALL)
+_FENCE = re.compile(r"\A\s*```[\w-]*[ \t]*\r?\n?")
 _THINK = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
@@ -122,14 +126,8 @@ def response_format(schema: Any, *, strict: bool | None) -> Any:
         return {"type": "json_schema", **schema}
     plain = convert_to_json_schema(schema, strict=strict or None)
     name, description = plain.pop("title"), plain.pop("description", None)
-    inner: dict[str, Any] = {"name": _sanitised(name)}
-    if description:
-        inner["description"] = description
-    inner["schema"] = _own_schema(schema) if not strict else plain
-    inner["schema"] = inner["schema"] or {"type": "object", "properties": {}}
-    if strict is not None:
-        inner["strict"] = strict
-    return {"type": "json_schema", "json_schema": inner}
+    wanted = (plain if strict else _own_schema(schema)) or {"type": "object", "properties": {}}
+    return json_schema_format(wanted, name=name, description=description, strict=strict)
 
 
 def _own_schema(schema: Any) -> dict[str, Any]:
@@ -142,10 +140,6 @@ def _own_schema(schema: Any) -> dict[str, Any]:
         return dict(schema)
     plain = convert_to_json_schema(schema)
     return {key: value for key, value in plain.items() if key not in ("title", "description")}
-
-
-def _sanitised(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:_NAME_LENGTH] or "output"
 
 
 class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
@@ -196,8 +190,8 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
 
     def _so_far(self, message: BaseMessage) -> Any:
         if self.tool is None:
-            text = _unwrapped(message.text, open_end=True)
-            if not text.lstrip().startswith(("{", "[")):
+            text = _so_far(message.text)
+            if not text.startswith(("{", "[")):
                 return None
             try:
                 data = parse_partial_json(text)
@@ -335,22 +329,13 @@ def _raise_if_refused(message: BaseMessage) -> None:
 
 
 def _json_of(text: str) -> Any:
-    body = _unwrapped(text)
     try:
-        return json.loads(body, strict=False)
-    except ValueError as error:
-        raise StructuredOutputParserError(
-            f"the answer is not JSON: {error}" if text.strip() else "the answer is empty",
-            llm_output=text,
-        ) from error
+        return parse_json_text(text)
+    except StructuredOutputError as error:
+        raise StructuredOutputParserError(error.message, llm_output=text) from error
 
 
-def _unwrapped(text: str, *, open_end: bool = False) -> str:
-    """Take off a leading ``<think>`` block and one code fence around the whole answer."""
+def _so_far(text: str) -> str:
+    """Take off a leading ``<think>`` block and the opening of a code fence, still growing."""
     text = _THINK.sub("", text, count=1) if "<think>" in text else text
-    if not text.lstrip().startswith("```"):
-        return text
-    if not open_end and not text.rstrip().endswith("```"):
-        return text
-    found = _FENCE.match(text)
-    return found["body"] if found else text
+    return _FENCE.sub("", text, count=1).strip().removesuffix("```")

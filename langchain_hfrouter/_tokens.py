@@ -8,10 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from shared_core import ChatMessage, TextPart
-
-CHARACTERS_PER_TOKEN = 4
-"""Rule of thumb for English text and common tokenizers; LangChain estimates the same way."""
+from shared_core import CharacterCounter, ChatMessage, TextPart, TokenizerCounter
 
 TOKENS_PER_MESSAGE = 4
 """Role and separators of one message in common chat templates."""
@@ -24,54 +21,43 @@ def count(tokenizer: Any, text: str) -> int:
     """Count the tokens of *text*.
 
     Args:
-        tokenizer: None, a function, an object with ``count(text)``, or the path of a
-            ``tokenizer.json``.
+        tokenizer: None (estimate), the path of a ``tokenizer.json`` or its folder, an object
+            with ``count(text)`` or ``encode(text)``, or a function.
         text: The text.
     """
     if tokenizer is None:
-        return -(-len(text) // CHARACTERS_PER_TOKEN)
-    counter = getattr(tokenizer, "count", None)
-    if callable(counter):
-        return int(counter(text))
-    if callable(tokenizer):
-        return int(tokenizer(text))
-    return len(ids(tokenizer, text))
+        return CharacterCounter().count(text)
+    if isinstance(tokenizer, str | os.PathLike):
+        tokenizer = _loaded(os.fspath(tokenizer))
+    if callable(getattr(tokenizer, "count", None)):
+        return int(tokenizer.count(text))
+    if callable(getattr(tokenizer, "encode", None)):
+        return len(ids(tokenizer, text))
+    return int(tokenizer(text))
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
     """Return the token ids of *text*.
 
     Args:
-        tokenizer: A ``tokenizers.Tokenizer``, or the path of a ``tokenizer.json``.
+        tokenizer: A tokenizer with ``encode(text)``, e.g. of the package ``tokenizers``.
         text: The text.
 
     Raises:
         ValueError: There is no tokenizer that gives ids.
-        ImportError: A path is given and the package ``tokenizers`` is not installed.
     """
-    if isinstance(tokenizer, str | os.PathLike):
-        tokenizer = _loaded(os.fspath(tokenizer))
-    encode: Callable[..., Any] | None = getattr(tokenizer, "encode", None)
-    if encode is None:
+    encode = getattr(tokenizer, "encode", None)
+    if not callable(encode):
         raise ValueError(
-            "token ids need a tokenizer: pass tokenizer='path/to/tokenizer.json' or "
-            "custom_get_token_ids=..."
+            "token ids need custom_get_token_ids=..., or tokenizer= an object with encode(text)"
         )
-    encoded = encode(text, add_special_tokens=False)
+    encoded = encode(text)
     return list(getattr(encoded, "ids", encoded))
 
 
 @lru_cache(maxsize=8)
-def _loaded(path: str) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ImportError(
-            "tokenizer= needs the package tokenizers: pip install 'hfrouter[tokenizers]'"
-        ) from error
-    if os.path.isdir(path):
-        path = os.path.join(path, "tokenizer.json")
-    return Tokenizer.from_file(path)
+def _loaded(path: str) -> TokenizerCounter:
+    return TokenizerCounter(path)
 
 
 def count_messages(

@@ -130,8 +130,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
     """Default method of :meth:`with_structured_output`; None decides by the profile."""
 
     tokenizer: Any = Field(default=None, exclude=True, repr=False)
-    """Counts tokens offline: a path of a ``tokenizer.json``, a ``shared_core`` token counter, or
-    a function from text to a number. None estimates."""
+    """Counts tokens offline: the path of a ``tokenizer.json``, a token counter of ``shared_core``,
+    a tokenizer object, or a function from text to a number. None estimates."""
 
     keyword_aliases: ClassVar[dict[str, str]] = {
         **RouterConnection.keyword_aliases,
@@ -374,13 +374,13 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         return self.profile
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the token ids of *text*; needs ``tokenizer=`` or ``custom_get_token_ids=``.
+        """Return the token ids of *text*; needs ``custom_get_token_ids=`` or a tokenizer object.
 
         Args:
             text: The text.
 
         Raises:
-            ValueError: There is no tokenizer.
+            ValueError: There is no tokenizer that gives ids.
         """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)

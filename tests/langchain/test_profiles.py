@@ -1,0 +1,242 @@
+"""Profiles, token counts and registration: all of it without asking anybody unasked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from langchain_core import exceptions as lc
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.messages import AIMessage, HumanMessage
+
+import shared_core
+from langchain_hfrouter import ChatHFRouter, register
+from langchain_hfrouter._profiles import SNAPSHOT, best_method, model_id, of_entry
+from shared_core import CharacterCounter, WordCounter
+from tests.helpers.fault_server import FaultServer, json_reply
+from tests.langchain.conftest import PNG_BASE64
+from tests.langchain.script import TOOL
+from tests.langchain.stub_server import StubServer
+
+pytestmark = pytest.mark.anyio
+
+ENTRY = {
+    "id": "openai/gpt-oss-120b",
+    "object": "model",
+    "created": 1_770_000_000,
+    "owned_by": "openai",
+    "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+    "providers": [
+        {
+            "provider": "groq",
+            "status": "live",
+            "context_length": 100_000,
+            "supports_tools": True,
+            "supports_structured_output": True,
+        },
+        {
+            "provider": "novita",
+            "status": "live",
+            "context_length": 60_000,
+            "supports_tools": True,
+            "supports_structured_output": False,
+        },
+        {"provider": "down", "status": "error", "supports_tools": False},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["openai/gpt-oss-120b", "openai/gpt-oss-120b:groq", "openai/gpt-oss-120b:cheapest"]
+)
+def test_a_router_id_has_a_profile(name: str) -> None:
+    profile = ChatHFRouter(model=name).profile
+    assert profile is not None
+    assert profile["max_input_tokens"] == 131_072
+    assert profile["tool_calling"] is True
+
+
+def test_an_unknown_model_has_none_and_a_given_one_wins() -> None:
+    assert ChatHFRouter(model="nobody/knows").profile is None
+    given: ModelProfile = {"max_input_tokens": 5}
+    assert ChatHFRouter(model="openai/gpt-oss-120b", profile=given).profile == given
+
+
+def test_the_snapshot_has_known_keys_only() -> None:
+    known = set(get_type_hints(ModelProfile))
+    assert all(set(profile) <= known for profile in SNAPSHOT.values())
+    first = ChatHFRouter(model="openai/gpt-oss-120b").profile
+    assert first is not None
+    first["max_input_tokens"] = 1
+    assert SNAPSHOT["openai/gpt-oss-120b"]["max_input_tokens"] == 131_072
+
+
+@pytest.fixture
+def router() -> Any:
+    with FaultServer() as server:
+        server.on("/v1/models/openai/gpt-oss-120b", json_reply(ENTRY))
+        server.on("/v1/models", json_reply({"object": "list", "data": [ENTRY]}))
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("options", "context", "structured"),
+    [
+        ({"model": "openai/gpt-oss-120b"}, 60_000, False),
+        ({"model": "openai/gpt-oss-120b:fastest"}, 60_000, False),
+        ({"model": "openai/gpt-oss-120b:groq"}, 100_000, True),
+        ({"model": "openai/gpt-oss-120b", "provider": "groq"}, 100_000, True),
+        ({"model": "openai/gpt-oss-120b:novita"}, 60_000, False),
+    ],
+)
+async def test_the_routers_list_knows_providers(
+    router: FaultServer, options: Any, context: int, structured: bool
+) -> None:
+    model = ChatHFRouter(base_url=f"{router.url}/v1", api_key="t", **options)
+    assert router.requests == []
+    profile = model.refresh_profile()
+    assert profile == await model.arefresh_profile()
+    assert model.profile == profile
+    assert profile is not None
+    assert profile["max_input_tokens"] == context
+    assert profile["structured_output"] is structured
+    assert profile["tool_calling"] is True
+    assert (profile["image_inputs"], profile["audio_inputs"]) == (True, False)
+    assert best_method(profile) == ("json_schema" if structured else "function_calling")
+
+
+def test_a_model_that_the_list_does_not_know(router: FaultServer) -> None:
+    model = ChatHFRouter(model="no/model", base_url=f"{router.url}/v1", api_key="t")
+    with pytest.raises(lc.ModelNotFoundError):
+        model.refresh_profile()
+
+
+def test_unknown_facts_stay_unknown() -> None:
+    entry = shared_core.RouterModel(
+        id="a/b", providers=(shared_core.ProviderInfo(name="x", status="live"),)
+    )
+    assert of_entry(entry, "a/b", None) == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "id"), [("a/b:groq", "a/b"), ("a/b", "a/b"), ("b", "b"), ("http://x/y", "http://x/y")]
+)
+def test_suffixes_are_taken_off(model: str, id: str) -> None:
+    assert model_id(model) == id
+
+
+# --- tokens
+
+
+def test_tokens_are_counted_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    model = ChatHFRouter(model="a/b")
+    assert model.get_num_tokens("") == 0
+    assert model.get_num_tokens("12345678") == 2
+    few = model.get_num_tokens_from_messages([HumanMessage("12345678")])
+    image: Any = {"type": "image", "base64": PNG_BASE64, "mime_type": "image/png"}
+    more = model.get_num_tokens_from_messages(
+        [
+            HumanMessage(["12345678", image], name="ada"),
+            AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "1"}]),
+        ],
+        tools=[TOOL],
+    )
+    assert few == 6
+    assert more > few + 258
+    with pytest.raises(ValueError, match="custom_get_token_ids"):
+        model.get_token_ids("x")
+
+
+class Encoding:
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+
+
+class Tokenizer:
+    def encode(self, text: str) -> Encoding:
+        return Encoding([len(word) for word in text.split()])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "count"),
+    [
+        (CharacterCounter(1), 3),
+        (WordCounter(1), 2),
+        (len, 3),
+        (Tokenizer(), 2),
+    ],
+)
+def test_tokenizers_of_every_kind(tokenizer: Any, count: int) -> None:
+    assert ChatHFRouter(model="a/b", tokenizer=tokenizer).get_num_tokens("a b") == count
+
+
+def test_token_ids() -> None:
+    assert ChatHFRouter(model="a/b", tokenizer=Tokenizer()).get_token_ids("a bcd") == [1, 3]
+    custom = ChatHFRouter(model="a/b", custom_get_token_ids=lambda text: [1] * len(text))
+    assert custom.get_token_ids("abc") == [1, 1, 1]
+    assert custom.get_num_tokens("abc") == 3
+
+
+def test_a_tokenizer_file(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    vocabulary = {"[UNK]": 0, "hello": 1, "world": 2}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    for where in (path, str(path), tmp_path):
+        assert ChatHFRouter(model="a/b", tokenizer=where).get_num_tokens("hello world hello") == 3
+
+
+# --- registration
+
+
+def test_init_chat_model_knows_us_on_request_only(
+    monkeypatch: pytest.MonkeyPatch, stub: StubServer
+) -> None:
+    from langchain.chat_models import base, init_chat_model
+
+    table = dict(base._BUILTIN_PROVIDERS)
+    assert "hfrouter" not in table
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", table)
+    register()
+    register()
+    model = init_chat_model(
+        "hfrouter:org/model:groq", temperature=0, base_url=stub.base_url, api_key="t"
+    )
+    assert isinstance(model, ChatHFRouter)
+    assert (model.model, model.temperature) == ("org/model:groq", 0)
+    assert "stub" in model.invoke("Hello").text
+    other = init_chat_model("org/model", model_provider="hfrouter")
+    assert isinstance(other, ChatHFRouter)
+
+
+def test_registration_fails_clearly_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from langchain.chat_models import base
+
+    monkeypatch.delattr(base, "_BUILTIN_PROVIDERS")
+    with pytest.raises(RuntimeError, match="ChatHFRouter"):
+        register()
+    monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
+    with pytest.raises(ImportError, match="pip install langchain"):
+        register()
+
+
+def test_registration_makes_entries_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typing import NamedTuple
+
+    from langchain.chat_models import base
+
+    class Entry(NamedTuple):
+        module: str
+        name: str
+        make: Any
+
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", {"x": Entry("a", "B", None)})
+    register()
+    entry = base._BUILTIN_PROVIDERS["hfrouter"]
+    assert isinstance(entry, Entry)
+    assert entry.name == "ChatHFRouter"
