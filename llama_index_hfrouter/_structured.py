@@ -30,7 +30,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from llama_index_hfrouter._errors import StructuredPredictError
 
@@ -55,6 +55,11 @@ class StructuredPredicting(FunctionCallingLLM):
 
     json_schema: Literal["auto", "on", "off"] = Field(default="auto")
     supports_json_schema: bool | None = Field(default=None)
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     def structured_predict(
         self,

@@ -79,9 +79,10 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         dialect: ``"hf-inference"``, ``"tei"`` or ``"openai"``; by default ``base_url`` decides.
         query_instruction: Put before each query, as it stands.
         text_instruction: Put before each text, as it stands.
-        query_prompt_name: Prompt of the model's configuration that the server puts before
-            queries; exclusive with ``query_instruction``.
-        text_prompt_name: The same for texts.
+        prompt_name: Prompt of the model's configuration that the server puts first, for
+            queries and texts; exclusive with an instruction.
+        query_prompt_name: The same for queries only.
+        text_prompt_name: The same for texts only.
         normalize: Have the server scale the vectors to length 1.
         truncate: Have the server cut texts that are too long.
         truncation_direction: ``"right"`` or ``"left"``.
@@ -99,6 +100,7 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
     dialect: Literal["hf-inference", "tei", "openai"] | None = Field(default=None)
     query_instruction: str | None = Field(default=None)
     text_instruction: str | None = Field(default=None)
+    prompt_name: str | None = Field(default=None)
     query_prompt_name: str | None = Field(default=None)
     text_prompt_name: str | None = Field(default=None)
     normalize: bool | None = Field(default=None)
@@ -193,10 +195,12 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         return {name: value for name, value in params.items() if value is not None}
 
     def _query_params(self) -> dict[str, Any]:
-        return {"prompt": self.query_instruction, "prompt_name": self.query_prompt_name}
+        name = self.query_prompt_name or self.prompt_name
+        return {"prompt": self.query_instruction, "prompt_name": name}
 
     def _text_params(self) -> dict[str, Any]:
-        return {"prompt": self.text_instruction, "prompt_name": self.text_prompt_name}
+        name = self.text_prompt_name or self.prompt_name
+        return {"prompt": self.text_instruction, "prompt_name": name}
 
     # --- sync batches in threads --------------------------------------------------------
 
@@ -302,4 +306,5 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         return self.embeddings_cache is not None and self._query_params() != self._text_params()
 
     def _query_key(self, query: str) -> str:
-        return f"query:{self.query_prompt_name or ''}:{self.query_instruction or ''}:{query}"
+        params = self._query_params()
+        return f"query:{params['prompt_name'] or ''}:{params['prompt'] or ''}:{query}"

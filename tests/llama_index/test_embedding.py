@@ -194,6 +194,12 @@ def test_feature_extraction_with_prompt_names_and_options(stub: StubRouter) -> N
     assert sent == {"inputs": "a", "prompt_name": "query", **options}
     assert model.get_text_embedding_batch(["a", "b"]) == [vector("a"), vector("b")]
     assert stub.requests[-1].json()["prompt_name"] == "passage"
+    both = HFRouterEmbedding("org/embed", base_url=stub.url, prompt_name="both")
+    both.get_query_embedding("a")
+    assert stub.requests[-1].json()["prompt_name"] == "both"
+    both.get_text_embedding("a")
+    assert stub.requests[-1].json()["prompt_name"] == "both"
+    model.get_text_embedding("a")
     assert stub.requests[-1].headers["x-hf-bill-to"] == "payer"
     assert stub.requests[-1].headers["authorization"] == "Bearer hf_x"
 

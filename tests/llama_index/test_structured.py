@@ -173,6 +173,11 @@ def test_json_written_instead_of_the_tool_call_is_taken(stub: StubRouter) -> Non
     assert make(stub).structured_predict(Person, PROMPT, who="Ada").name == "Ada"
 
 
+def test_the_switch_takes_booleans() -> None:
+    assert HFRouter("a/b", json_schema=True).json_schema == "on"
+    assert HFRouter("a/b", json_schema=False).json_schema == "off"
+
+
 def test_auto_uses_the_schema_only_when_the_router_says_so(stub: StubRouter) -> None:
     stub.chat(BY_TOOL, BY_SCHEMA)
     make(stub).structured_predict(Person, PROMPT, who="Ada")
