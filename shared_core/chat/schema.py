@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from shared_core.chat.typed_dicts import modern
 from shared_core.errors import InvalidSettingError
 
 MAX_NAME = 64
@@ -28,7 +29,10 @@ def safe_name(title: str, default: str = "response") -> str:
         title: Any text, e.g. ``"Response[User]"``.
         default: Used where nothing is left.
     """
-    return _BAD.sub("_", title).strip("_")[:MAX_NAME].rstrip("_") or default
+    name = _BAD.sub("_", title)
+    if name != title:
+        name = name.strip("_")
+    return name[:MAX_NAME] or default
 
 
 def schema_of(source: Any, field: str) -> dict[str, Any]:
@@ -52,7 +56,7 @@ def schema_of(source: Any, field: str) -> dict[str, Any]:
     from pydantic import PydanticUserError, TypeAdapter
 
     try:
-        return TypeAdapter(source).json_schema()
+        return TypeAdapter(modern(source)).json_schema()
     except (PydanticUserError, TypeError, NameError) as error:
         raise InvalidSettingError(
             f"{field} has no JSON schema ({type(error).__name__})",
@@ -102,7 +106,7 @@ def function_schema(function: Callable[..., Any], field: str) -> tuple[str, dict
         # Under an alias, so that no parameter name can clash with a name of BaseModel.
         options = {"description": texts[name]} if texts.get(name) else {}
         field_info = Field(default, alias=name, **options)  # type: ignore[call-overload]
-        fields[f"p{len(fields)}"] = (hints.get(name, Any), field_info)
+        fields[f"p{len(fields)}"] = (modern(hints.get(name, Any)), field_info)
     try:
         schema = create_model("Arguments", **fields).model_json_schema()
     except (PydanticUserError, NameError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from shared_core.chat import json_text
 from shared_core.chat.plain import plain
 from shared_core.chat.schema import safe_name, schema_of, title_of
 from shared_core.chat.thinking import split_thinking
+from shared_core.chat.typed_dicts import modern
 from shared_core.chat.types import ChatCompletion
 from shared_core.errors import InvalidSettingError, StructuredOutputError
 
@@ -78,7 +80,7 @@ def response_format(value: Any) -> dict[str, Any]:
                 setting="response_format",
             )
         return dict(plain(value, "response_format"))
-    if value is None or isinstance(value, str | int | float | bytes):
+    if value is None or isinstance(value, str | int | float | bytes) or inspect.isroutine(value):
         raise InvalidSettingError(
             f"response_format must be a dict or a type, not {type(value).__name__}",
             setting="response_format",
@@ -159,7 +161,7 @@ def _validated(value: Any, schema: Any) -> Any:
                 return build(value)
     from pydantic import TypeAdapter
 
-    return TypeAdapter(schema).validate_python(value)
+    return TypeAdapter(modern(schema)).validate_python(value)
 
 
 def _unusable(text: str, finish_reason: str | None, how: str) -> StructuredOutputError:

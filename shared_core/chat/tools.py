@@ -38,7 +38,8 @@ def tool_spec(tool: Any, *, strict: bool | None = None, field: str = "tools") ->
         schema.pop("title", None)
         return _function(title_of(tool, "tool"), description, schema, strict, field)
     if callable(tool):
-        name = getattr(tool, "__name__", None) or type(tool).__name__
+        inner = getattr(tool, "func", tool)  # of a functools.partial
+        name = getattr(inner, "__name__", None) or type(tool).__name__
         description, schema = function_schema(tool, f"{field} ({name})")
         return _function(safe_name(name, "tool"), description, schema, strict, field)
     raise InvalidSettingError(

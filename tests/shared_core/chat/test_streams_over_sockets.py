@@ -384,8 +384,7 @@ def test_async_release_on_break_cancel_and_drop(server: FaultServer) -> None:
                     pass
 
             task = asyncio.create_task(read())
-            while len(server.requests) < 2:
-                await asyncio.sleep(0.01)
+            assert await asyncio.to_thread(server.wait_requests, 2)
             await asyncio.sleep(0.05)
             task.cancel()
             task.cancel()
@@ -430,9 +429,10 @@ def test_a_broken_start_is_retried_when_asked_async(server: FaultServer) -> None
     server.script(PATH, FAILS_AT_ONCE, sse(done=False, end=Rst()), sse(*TOKENS, STOP))
 
     async def main() -> None:
-        async with AsyncRouterClient("a/b", base_url=server.url + "/v1", retry=POLICY) as client:
-            async with client.chat.stream("hi") as stream:
-                assert (await stream.result()).text == "one two three"
+        url = server.url + "/v1"
+        async with AsyncRouterClient("a/b", base_url=url, retry=POLICY) as client:
+            stream = await client.chat.stream("hi")
+            assert (await stream.result()).text == "one two three"
 
     asyncio.run(main())
     assert len(server.requests) == 3
