@@ -75,7 +75,8 @@ def resolve(
         InvalidSettingError: The combination cannot work; the message says what can.
     """
     parts = urlsplit(base_url)
-    path = parts.path.rstrip("/")
+    # A client made with the full address of a chat service embeds next to it.
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
     wanted = _dialect(dialect)
     provider = _provider(provider)
     own = _full_path_dialect(path)

@@ -69,6 +69,8 @@ HF_PATH = f"/hf-inference/models/{MINILM}/pipeline/feature-extraction"
             "openai",
         ),
         ("http://host:1/v1", {}, "http://host:1/v1/embeddings", "openai"),
+        ("http://host:1/v1/chat/completions", {}, "http://host:1/v1/embeddings", "openai"),
+        (f"{ROUTER}/chat/completions", {}, f"https://router.huggingface.co{HF_PATH}", None),
         ("http://host:1/v1/", {}, "http://host:1/v1/embeddings", "openai"),
         ("http://host:1", {"dialect": "openai"}, "http://host:1/v1/embeddings", "openai"),
         ("http://host:1", {"dialect": "tei"}, "http://host:1/embed", "tei"),
