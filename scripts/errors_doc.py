@@ -125,6 +125,13 @@ ANSWERS: list[tuple[str, int, Any, dict[str, str]]] = [
     ("TGI, TEI", 429, {"error": "Model is overloaded", "error_type": "overloaded"}, {}),
     ("Hub", 429, {}, {"RateLimit": '"api";r=0;t=55'}),
     ("providers", 500, {"error": {"message": "Internal server error"}}, {}),
+    ("llama.cpp", 500, {"error": {"message": "image input is not supported"}}, {}),
+    (
+        "llama.cpp",
+        500,
+        {"error": {"message": "the current context does not support logits computation"}},
+        {},
+    ),
     ("llama.cpp", 501, {"error": {"type": "not_supported_error"}}, {}),
     ("the edge", 502, "", {}),
     ("hf-inference", 503, {"error": "Model x is currently loading", "estimated_time": 20}, {}),

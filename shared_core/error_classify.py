@@ -80,10 +80,12 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 _CONTEXT_WORDS = {"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"}
 _FILTER_WORDS = {"content_filter", "content_policy_violation"}
-# Prose of documented shapes that carry no machine code of their own.
+# Prose of documented or measured shapes that carry no machine code of their own. llama.cpp says
+# 500 where it means 400, hence its patterns count there too.
 _TOO_LONG = re.compile(
     r"`inputs` tokens \+ `max_new_tokens` must be <="  # TGI
     r"|`inputs` must have less than \d+ tokens"  # TGI, TEI
+    r"|^input \(\d+ tokens\) is too large to process"  # llama.cpp, embeddings
     r"|maximum context length(?: is| of|:) \d+"  # vLLM, SGLang and providers on top of them
 )
 _NOT_CHAT = re.compile(
@@ -91,19 +93,21 @@ _NOT_CHAT = re.compile(
     r"|does not support (?:the )?chat[ -]completions?"
     r"|you must provide a chat template"
     r"|chat_template is not set"
+    r"|context does not support logits computation"  # llama.cpp with an embedding model
 )
 _NO_FEATURE = re.compile(
     r"model features? .{1,60} not support"  # novita
     r"|is not a multimodal model"  # nebius
     r"|grammar is not supported"  # TGI
     r"|`stream` is not supported for this model"  # hf-inference
-    r"|does not support image input"
+    r"|^(?:image|audio|video) input is not supported"  # llama.cpp
 )
 _NO_FIELD = re.compile(
     r"Extra inputs are not permitted"  # fireworks
     r"|`model_kwargs` are not used by the model"  # hf-inference
     r"|property '[^']{1,80}' is unsupported"  # groq and others behind the router
 )
+_NOT_PARSED = re.compile(r"^Failed to parse (?:tools|messages|tool_choice)\b")  # llama.cpp
 _NO_MODEL = re.compile(
     r"^Model \S+ does not exist"  # hf-inference
     r"|^Not Found: Model not found"
@@ -221,10 +225,14 @@ def _rate_limit(facts: Facts) -> Verdict | None:
 
 
 def _server_error(facts: Facts) -> Verdict | None:
-    if facts.words() & _CONTEXT_WORDS:
+    if facts.words() & _CONTEXT_WORDS or facts.says(_TOO_LONG):
         return kinds.ContextLengthError, None
     if facts.says(_NOT_CHAT):
         return kinds.NotChatModelError, None
+    if facts.says(_NO_FEATURE):
+        return kinds.UnsupportedFeatureError, None
+    if facts.says(_NOT_PARSED):
+        return kinds.BadRequestError, None
     if facts.status == 500 and facts.operation.startswith("chat"):
         return kinds.InternalServerError, (
             "Try again, set max_retries, or choose another provider=. If it persists, check the "

@@ -18,6 +18,7 @@ from shared_core.errors import (
     BadRequestError,
     InvalidSettingError,
     ModelLoadingError,
+    ModelNotFoundError,
     NotFoundError,
 )
 from shared_core.flow import All, Flow
@@ -97,7 +98,9 @@ def list_models(
 
 
 def get_model(core: Core, model: str) -> Flow[RouterModel]:
-    """Return one model of the router's list."""
+    """Return one model of the router's list, or of the list of a server of one's own."""
+    if not _on_router(core):
+        return (yield from _listed(core, check_model_id(model, strict=False)))
     name, _ = split_model(check_model_id(model))
     request = get(core, models_url(core.settings.base_url, name), "models.get", model=name)
     return (yield from core.exchange(request, parsing.reader(request, parsing.read_router_model)))
@@ -125,9 +128,9 @@ def whoami(core: Core) -> Flow[WhoAmI]:
 
 def status(core: Core, model: str) -> Flow[ModelStatus]:
     """Return whether *model* can be called, from the router and, on huggingface.co, the Hub."""
+    if not _on_router(core):
+        return (yield from _server_status(core, check_model_id(model, strict=False)))
     name, _ = split_model(check_model_id(model))
-    if not is_hf_host(origin_of(core.settings.base_url)[1]):
-        return (yield from _server_status(core, name))
     router, hub = yield from _both(core, name)
     if isinstance(router, RouterModel) or isinstance(hub, HubModel):
         return combine(
@@ -158,11 +161,33 @@ def _attempt(flow: Flow[Any]) -> Flow[Any]:
 
 def _server_status(core: Core, name: str) -> Flow[ModelStatus]:
     try:
-        models = yield from list_models(core, max_age=None, now=time.monotonic)
+        entry = yield from _listed(core, name)
     except ModelLoadingError as error:
         return ModelStatus(name, "loading", estimated_time=error.estimated_time)
-    entry = next((item for item in models if item.id == name), None)
-    return ModelStatus(name, "unavailable" if entry is None else "loaded", router=entry)
+    except ModelNotFoundError:
+        return ModelStatus(name, "unavailable")
+    return ModelStatus(name, "loaded", router=entry)
+
+
+def _listed(core: Core, name: str) -> Flow[RouterModel]:
+    """Return an entry of the list: few servers know an address for one model."""
+    models = yield from list_models(core, max_age=None, now=time.monotonic)
+    for entry in models:
+        if entry.id == name:
+            return entry
+    served = ", ".join(entry.id for entry in models[:10]) or "none"
+    raise ModelNotFoundError(
+        f"the server has no model of that name; it serves: {served}",
+        status_code=404,
+        operation="models.get",
+        model=name,
+        url=models_url(core.settings.base_url),
+        guidance="Set model= to a name that the server lists.",
+    )
+
+
+def _on_router(core: Core) -> bool:
+    return is_hf_host(origin_of(core.settings.base_url)[1])
 
 
 def combine(name: str, router: RouterModel | None, hub: HubModel | None) -> ModelStatus:

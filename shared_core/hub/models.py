@@ -61,11 +61,13 @@ class Models:
     def get(self, model: str) -> RouterModel:
         """Return one model of the router: providers, prices, context length, capabilities.
 
+        From a server of one's own, the entry of its list.
+
         Args:
-            model: Id; a suffix is ignored.
+            model: Id; on the router a suffix is ignored.
 
         Raises:
-            ModelNotFoundError: The router does not list it.
+            ModelNotFoundError: It is not served there.
             APIError: The exchange failed.
         """
         entry: RouterModel = self._run(flows.get_model(self._core, model))

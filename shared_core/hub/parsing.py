@@ -99,7 +99,12 @@ def router_model(item: Mapping[str, Any]) -> RouterModel:
         for entry in _sequence(item.get("providers"))
         if isinstance(entry, dict) and _text(entry.get("provider"))
     )
-    own = _whole(item.get("max_model_len")) or _whole(_mapping(item.get("meta")).get("n_ctx_train"))
+    meta = _mapping(item.get("meta"))
+    own = (
+        _whole(item.get("max_model_len"))
+        or _whole(meta.get("n_ctx"))
+        or _whole(meta.get("n_ctx_train"))
+    )
     lengths = [p.context_length for p in providers if p.is_live and p.context_length]
     return RouterModel(
         id=str(item["id"]),

@@ -104,22 +104,30 @@ class TestRouterList:
         client.models.list(max_age=0)
         assert server.count("/v1/models") == 4
 
-    def test_one_model(self, server: FaultServer, client: RouterClient) -> None:
-        server.on("/v1/models/acme/big-model", json_reply(BIG))
-        assert client.models.get("acme/big-model:groq").owned_by == "acme"
+    def test_one_model_of_an_own_server(self, server: FaultServer, client: RouterClient) -> None:
+        server.on("/v1/models", json_reply({"data": [BIG, {"id": "/models/x.gguf"}]}))
+        assert client.models.get("acme/big-model").owned_by == "acme"
+        assert client.models.get("/models/x.gguf").providers == ()
+        with pytest.raises(errors.ModelNotFoundError, match="it serves: acme/big-model"):
+            client.models.get("a/b")
+        assert {request.path for request in server.requests} == {"/v1/models"}
+
+    def test_one_model_of_the_router(self) -> None:
+        answers: dict[str, WireResponse | Exception] = {"/v1/models/acme/big-model": ok(BIG)}
+        model = through(answers, lambda models: models.get("acme/big-model:groq"))
+        assert model.owned_by == "acme"
+        answers = {"/v1/models/a/b": ok(MISSING, 404)}
+        with pytest.raises(errors.ModelNotFoundError, match="no"):
+            through(answers, lambda models: models.get("a/b"))
 
     @pytest.mark.parametrize("bad", ["../../api/x", "a/b?c", "", "a b"])
     def test_bad_ids_never_leave(self, server: FaultServer, client: RouterClient, bad: str) -> None:
-        for call in (client.models.get, client.models.info, client.models.status):
-            with pytest.raises(errors.InvalidSettingError, match="model"):
-                call(bad)
+        with pytest.raises(errors.InvalidSettingError, match="model"):
+            client.models.info(bad)
         assert server.requests == []
-
-    def test_unknown_model(self, server: FaultServer, client: RouterClient) -> None:
-        body = {"error": {"message": "does not exist", "code": "model_not_found"}}
-        server.on("/v1/models/a/b", json_reply(body, 404))
-        with pytest.raises(errors.ModelNotFoundError, match="does not exist"):
-            client.models.get("a/b")
+        for name in ("get", "info", "status"):
+            with pytest.raises(errors.InvalidSettingError, match="model"):
+                through({}, lambda models, name=name: getattr(models, name)(bad))
 
     @pytest.mark.parametrize(
         ("answer", "words"),
@@ -148,7 +156,6 @@ class TestRouterList:
 
     async def test_async(self, server: FaultServer) -> None:
         server.on("/v1/models", json_reply({"data": [BIG]}))
-        server.on("/v1/models/acme/big-model", json_reply(BIG))
         async with AsyncRouterClient(base_url=f"{server.origin}/v1") as client:
             assert (await client.models.list())[0].id == "acme/big-model"
             assert (await client.models.get("acme/big-model")).created == 1770000000
