@@ -168,7 +168,12 @@ def _bad_request(facts: Facts) -> Verdict | None:
 def _unauthorized(facts: Facts) -> Verdict | None:
     if facts.header_code in ("RepoNotFound", "RevisionNotFound", "EntryNotFound"):
         return _missing(facts)
-    if facts.header_code == "GatedRepo":
+    return _gated(facts)
+
+
+def _gated(facts: Facts) -> Verdict | None:
+    text = facts.message or ""
+    if facts.header_code == "GatedRepo" or re.match(r"Access to model \S+ is restricted", text):
         return kinds.GatedModelError, None
     return None
 
@@ -180,8 +185,9 @@ def _payment(facts: Facts) -> Verdict | None:
 
 
 def _forbidden(facts: Facts) -> Verdict | None:
-    if facts.header_code == "GatedRepo":
-        return kinds.GatedModelError, None
+    gated = _gated(facts)
+    if gated is not None:
+        return gated
     text = facts.message or ""
     if facts.html or "error code: 1010" in text:
         return kinds.ClientBlockedError, None

@@ -73,12 +73,14 @@ def build(
     extra: dict[str, Any] = {}
     if issubclass(kind, ModelLoadingError):
         extra["estimated_time"] = estimated
-    wait = None if inside else retry_after(facts.status, headers)
+    asked = None if inside else retry_after(facts.status, headers)
+    wait = estimated if asked is None else asked
+    advice = _with_sources(guidance or kind.guidance, facts.status, sources)
     text = facts.message or ""
     return kind(
         _headline(facts, inside) + (f": {text}" if text else ""),
         status_code=facts.status,
-        guidance=_with_sources(guidance or kind.guidance, facts.status, sources),
+        guidance=advice if wait is None else f"The server asks to wait {_shown(wait)} s. {advice}",
         operation=operation,
         model=model,
         provider=provider,
@@ -90,10 +92,14 @@ def build(
         server_message=facts.message,
         body=_scrub(body, reply.safe),
         headers={name: reply.safe(value) for name, value in safe_headers(headers).items()},
-        retry_after=wait if wait is not None else estimated,
+        retry_after=wait,
         inference_provider=_header(headers, "x-inference-provider", reply.safe),
         **extra,
     )
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.1f}".removesuffix(".0")
 
 
 def _headline(facts: Facts, inside: bool) -> str:
@@ -152,6 +158,7 @@ def read_facts(body: Any, headers: Mapping[str, str], safe: Callable[[str], str]
     inner = top.get("error")
     error: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
     message = _message(body) or headers.get("x-error-message") or _text_message(body)
+    message = message or _excerpt(body)
     message = clean(safe(" ".join(message.split())))
     return Facts(
         message=shorten(message, MAX_SERVER_MESSAGE) or None,
@@ -204,6 +211,12 @@ def _candidates(body: Mapping[str, Any]) -> Iterator[str]:
     warnings = body.get("warnings")
     if isinstance(warnings, list):
         yield "; ".join(filter(None, (_plain(item) for item in warnings[:3])))
+
+
+def _excerpt(body: Any) -> str:
+    """Return the beginning of JSON that has no message where one is expected."""
+    small = _scrub(body, redact)
+    return shorten(json.dumps(small, ensure_ascii=False), 300) if small else ""
 
 
 def _nested(error: Mapping[str, Any]) -> Iterator[str]:

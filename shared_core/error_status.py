@@ -305,7 +305,7 @@ class ModelLoadingError(ServiceUnavailableError):
         estimated_time: Seconds until it is ready, in the server's opinion, or None.
     """
 
-    guidance = "Wait for estimated_time and try again, or set max_retries."
+    guidance = "Wait until it is loaded (estimated_time, if known), or set max_retries."
 
     def __init__(
         self,

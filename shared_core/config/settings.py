@@ -194,9 +194,9 @@ class Settings:
             default_headers: Sent with every call.
             user_agent: Put before our own.
             bill_to: Else ``HF_BILL_TO``.
-            proxy: URL, maybe with credentials; else ``HTTPS_PROXY`` (``http_proxy`` for http),
-                ``ALL_PROXY``, unless ``NO_PROXY`` names the host of ``base_url`` or it is this
-                machine.
+            proxy: URL, maybe with credentials; else ``HTTPS_PROXY`` (``HTTP_PROXY`` for
+                http) or ``ALL_PROXY``, unless ``NO_PROXY`` names the host of ``base_url`` or
+                that is this machine.
             tls: Certificates and versions.
             limits: Size and connection limits.
             env: Environment; ``os.environ`` when None, read now.
@@ -348,8 +348,8 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
         variables: tuple[str, ...] = ()
     else:
         variables = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
-        if scheme == "http":
-            variables = ("http_proxy", "all_proxy", "ALL_PROXY")
+        if "REQUEST_METHOD" in found.env:  # CGI: HTTP_PROXY may be a header of the visitor
+            variables = tuple(name for name in variables if name != "HTTP_PROXY")
     value = found.first("proxy", given, variables)
     if value is None:
         return None

@@ -228,6 +228,13 @@ ROWS: list[tuple[str, APIStatusError, type[APIStatusError], str, str]] = [
         "accept its terms",
     ),
     (
+        "gated, without the header",
+        answer(403, {"error": "Access to model a/b is restricted. You must have access to it."}),
+        errors.GatedModelError,
+        "restricted",
+        "accept its terms",
+    ),
+    (
         "hf-inference: not deployed",
         answer(404, {"error": "Model x/y does not exist"}),
         errors.ModelNotFoundError,
@@ -450,7 +457,7 @@ ROWS: list[tuple[str, APIStatusError, type[APIStatusError], str, str]] = [
         answer(503, {"error": "Model x/y is currently loading", "estimated_time": 20.0}),
         errors.ModelLoadingError,
         "currently loading",
-        "estimated_time",
+        "asks to wait 20 s.",
     ),
     (
         "llama.cpp: loading",
@@ -589,6 +596,9 @@ def test_keeps_the_body_for_the_frameworks() -> None:
         ({"error": {"error": {"message": "deep"}}}, "deep"),
         ({"error": {"message": {"detail": "odd"}}}, "odd"),
         ({"error": None, "message": "other place"}, "other place"),
+        ({"status": "fail", "why": {"id": 7}}, '{"status": "fail", "why": {"id": 7}}'),
+        ({"error": {"code": "E7"}}, '{"error": {"code": "E7"}}'),
+        ([1, 2], "[1, 2]"),
     ],
 )
 def test_finds_the_words_in_every_shape(body: Any, words: str) -> None:
