@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from shared_core.errors import (
     APITimeoutError,
     MissingTokenError,
+    ModelOutputError,
+    NoEndpointAvailableError,
     RouterError,
+    StreamEventError,
     StreamInterruptedError,
     clean,
     from_error_object,
@@ -253,3 +256,20 @@ def test_estimated_time_is_the_wait_of_a_loading_model() -> None:
     for junk in ("NaN", "-1", '"soon"', "1e999"):
         body = b'{"error":"x","estimated_time":%s}' % junk.encode()
         assert from_response(status=503, headers={}, content=body).retry_after is None
+
+
+def test_hide_reaches_every_text_but_what_the_model_wrote() -> None:
+    inner = from_response(
+        status=400,
+        headers={"x-a": "s3cret"},
+        content=b'{"error":{"message":"s3cret","list":["s3cret"]}}',
+    )
+    event = StreamEventError("says s3cret", error=inner, guidance="not s3cret")
+    pool = NoEndpointAvailableError("all failed", errors=[event, ValueError("kept")])
+    pool.hide(lambda text: text.replace("s3cret", "***"))
+    assert "s3cret" not in repr((str(event), event.args, vars(event), vars(inner), str(inner)))
+    assert inner.headers == {"x-a": "***"}
+    assert str(event) == "says ***\nnot ***"
+    output = ModelOutputError("bad", text="the model said s3cret")
+    output.hide(lambda text: text.replace("s3cret", "***"))
+    assert output.text == "the model said s3cret"

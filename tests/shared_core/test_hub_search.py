@@ -287,5 +287,7 @@ class TestWhoAmI:
 
     async def test_async(self, server: FaultServer) -> None:
         server.on("/api/whoami-v2", json_reply(with_token(role="read")))
+        server.on("/api/models/acme/m", json_reply(HUB_DICT))
         async with AsyncRouterClient(api_key="x", hub_url=server.origin) as client:
             assert (await client.whoami()).name == "ann"
+            assert (await client.models.info("acme/m")).inference == "warm"

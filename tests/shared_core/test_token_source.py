@@ -144,6 +144,25 @@ def test_arguments_of_another_type_are_refused(bad: Any) -> None:
         TokenSource(bad)
 
 
+def test_a_foreign_secret_type_must_hold_text() -> None:
+    class Odd:
+        def get_secret_value(self) -> int:
+            return 5
+
+    with pytest.raises(InvalidSettingError, match="must be text"):
+        TokenSource(Odd())  # type: ignore[arg-type]
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    (tmp_path / "token").write_text("from-hub")
+    found = TokenSource(env={"HF_TOKEN_PATH": str(tmp_path / "token")})
+    assert value_of(found.get()) == "from-hub"
+
+
 class TestCallable:
     def test_is_asked_for_every_request(self) -> None:
         answers = iter(["one", SecretStr("two"), " three\n"])
