@@ -29,7 +29,10 @@ MAY_IMPORT = {
     "wire": PLUMBING,
     "resilience": FOUNDATION | {"flow", "callbacks"},
     "core": PLUMBING | {"resilience"},
-    "chat": DOMAIN,
+    "media": PLUMBING | {"core"},
+    "tasks": DOMAIN | {"media", "providers"},
+    "providers": DOMAIN | {"media", "tasks.spec", "hub.parsing", "hub.types"},
+    "chat": DOMAIN | {"media.kinds"},
     "embeddings": DOMAIN,
     "hub": DOMAIN,
 }

@@ -1,0 +1,1 @@
+"""Images, audio, video and documents: what goes in, what comes out."""

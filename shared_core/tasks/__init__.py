@@ -1,0 +1,1 @@
+"""Every inference task as one typed call: the table, its parameters and its results."""
