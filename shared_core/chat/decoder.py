@@ -212,8 +212,6 @@ class ChatStreamDecoder:
             self._usage = usage
         choices = event.get("choices")
         if not choices:
-            if choices is not None and not isinstance(choices, list):
-                raise ShapeError("choices of an event is no list")
             chunks.append(ChatChunk(usage=usage, id=self._id, model=self._model, raw=event))
             self.progress += usage is not None
             return

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from shared_core.chat.plain import check_text, plain
+from shared_core.chat.plain import check_text
 from shared_core.chat.structured import response_format
 from shared_core.config.validate import unknown_keyword
 from shared_core.errors import InvalidSettingError
@@ -183,12 +183,6 @@ def _logit_bias(name: str, value: Any) -> dict[str, float]:
         raise refused(name, "a dict of token id -> number", value)
     check = number(-100, 100)
     return {str(token): check(f"{name}[{token!r:.40}]", bias) for token, bias in value.items()}
-
-
-def _mapping(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise refused(name, "a dict", value, show=False)
-    return dict(plain(value, name))
 
 
 def _response_format(name: str, value: Any) -> dict[str, Any]:

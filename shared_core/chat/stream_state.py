@@ -12,7 +12,13 @@ from shared_core.callbacks import Callback, ChunkEvent, ErrorEvent, StreamComple
 from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.response import Answered
 from shared_core.chat.types import ChatChunk, ChatCompletion, ToolCallDelta, Usage
-from shared_core.errors import APIConnectionError, APIError, APITimeoutError, StreamTimeoutError
+from shared_core.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    StreamEventError,
+    StreamTimeoutError,
+)
 
 if TYPE_CHECKING:
     from shared_core.core import CallContext
@@ -122,8 +128,9 @@ class StreamState:
         """Take note that the connection failed; harmless after every finish reason."""
         self._ready.extend(self.decoder.finish())
         self.over = True
-        if self.decoder.finished:
-            self.error = self.decoder.error
+        reported = self.decoder.error
+        if self.decoder.finished or isinstance(reported, StreamEventError):
+            self.error = reported
         elif isinstance(error, APITimeoutError):
             self.error = StreamTimeoutError(
                 f"the stream went silent: {error.message}",

@@ -96,11 +96,6 @@ class SSEDecoder:
         self._held = 0
         return self._lines([tail, b""] if tail else [b""])
 
-    @property
-    def pending(self) -> bool:
-        """Whether part of an event has been read."""
-        return bool(self._data or self._held)
-
     def _hold(self, packet: bytes, events: list[SSEEvent]) -> None:
         self._held += len(packet)
         if self._held + self._size > self._limit:

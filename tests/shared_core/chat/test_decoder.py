@@ -196,6 +196,13 @@ def test_torn_tool_call_is_never_handed_over(end: tuple[bytes, ...]) -> None:
     assert [item["id"] for item in message["tool_calls"]] == ["c0"]
 
 
+def test_one_object_instead_of_a_list_of_calls() -> None:
+    flat = {"name": "f", "arguments": '{"a": 1}'}  # without "function" around it
+    decoder, _ = good(event({"tool_calls": flat}), STOP)
+    (call,) = decoder.completion().tool_calls
+    assert (call.name, call.parse()) == ("f", {"a": 1})
+
+
 def test_tool_call_without_finish_reason_but_done() -> None:
     decoder, _ = good(calls(tool('{"a": 1}', "0", "f")), DONE)
     assert [call.name for call in decoder.completion().tool_calls] == ["f"]
@@ -223,6 +230,16 @@ def test_reasoning(key: str) -> None:
     assert [chunk.reasoning for chunk in chunks] == ["h", "m", "", ""]
     assert decoder.completion().reasoning == "hm"
     assert decoder.completion().text == "a"
+
+
+def test_reasoning_of_another_type_is_passed_over() -> None:
+    decoder, _ = good(event({"reasoning": {"x": 1}, "reasoning_content": "h"}), STOP)
+    assert decoder.completion().reasoning == "h"
+
+
+def test_reasoning_field_and_think_tags_together() -> None:
+    decoder, _ = good(event({"reasoning": "a", "content": "<think>b"}), STOP, split_think=True)
+    assert (decoder.completion().text, decoder.completion().reasoning) == ("", "ab")
 
 
 def test_reasoning_in_two_fields_counts_once() -> None:
@@ -320,6 +337,7 @@ def test_metadata_events_are_kept_raw() -> None:
         {"delta": {"content": [{"type": "text", "text": "a"}]}},
         {"delta": {"content": "a", "role": None, "tool_calls": None}, "text": "a"},
         {"delta": {"content": "a", "tool_calls": []}},
+        {"delta": {"content": "a", "tool_calls": {}}},
         {"index": None, "delta": {"content": "a"}},
         {"delta": None, "text": "a"},
     ],
@@ -419,6 +437,7 @@ def test_chunks_of_the_same_packet_come_before_the_error() -> None:
         data({"choices": {"a": 1}}),
         data({"choices": "x"}),
         data({"choices": [None]}),
+        data({"choices": 7}),
         data({"choices": [{"delta": "x"}]}),
         data({"choices": [{"delta": {"content": 5}}]}),
         data({"choices": [{"delta": {"tool_calls": "f"}}]}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import enum
 import json
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,34 @@ def test_dicts_pass_without_none() -> None:
     }
 
 
+def test_extras_of_our_messages_are_sent() -> None:
+    message = ChatMessage("assistant", "x", extra={"prefix": True, "audio": {"id": "a", "b": None}})
+    assert one(message) == {
+        "role": "assistant",
+        "content": "x",
+        "prefix": True,
+        "audio": {"id": "a"},
+    }
+
+
+def test_our_tool_calls_in_a_dict() -> None:
+    wire = one({"role": "assistant", "tool_calls": [ToolCall("c", "f", '{"a": 1}')]})
+    assert wire["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
+
+
+def test_enums_are_sent_by_value() -> None:
+    class Level(enum.Enum):
+        HIGH = "high"
+
+    assert one({"role": "user", "content": "x", "level": Level.HIGH})["level"] == "high"
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(InvalidSettingError, match="empty file"):
+        one(ChatMessage("user", [ImagePart(tmp_path / "empty.png")]))
+
+
 def test_roles_of_others_pass_in_dict_form() -> None:
     foreign = {"role": "function", "name": "f", "content": "x"}
     assert one(foreign) == foreign
@@ -266,6 +295,7 @@ def test_arguments_are_always_text(arguments: Any, sent: str) -> None:
         (ChatMessage("tool", "x"), "messages[1].tool_call_id"),
         (ChatMessage("user", "x", tool_call_id="c"), "messages[1].tool_call_id"),
         (ChatMessage("user", "x", tool_calls=[ToolCall("c", "f")]), "messages[1].tool_calls"),
+        (ChatMessage("assistant", tool_calls=["f"]), "messages[1].tool_calls[0]"),  # type: ignore[list-item]
         (ChatMessage("assistant", tool_calls=[ToolCall("", "f")]), "messages[1].tool_calls[0].id"),
         (
             ChatMessage("assistant", tool_calls=[ToolCall("c", "")]),
