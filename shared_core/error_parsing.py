@@ -30,6 +30,7 @@ MAX_BODY_CHARS = 8000
 MAX_WAIT = 366 * 86_400.0
 """Longest believable wait in seconds; a larger ``Retry-After`` is junk."""
 
+_HTML = r"(?is)(?>\s+|<!--.*?-->|<\?xml[^>]*>)*+<(?:!doctype|html|head|body)"
 _MAX_DEPTH = 12
 _MAX_ITEMS = 100
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id", "inference-id")
@@ -250,9 +251,8 @@ def _fastapi(item: Any) -> str:
 
 
 def _is_html(text: str) -> bool:
-    return bool(
-        re.match(r"(?is)(?:\s|<!--.*?-->|<\?xml[^>]*>)*<(?:!doctype|html|head|body)", text[:2000])
-    )
+    # Atomic and possessive: a page of comments must not be tried in every combination.
+    return bool(re.match(_HTML, text[:2000]))
 
 
 def _text_message(body: Any) -> str:

@@ -216,7 +216,7 @@ def next_link(header: str, current: str) -> str | None:
     Raises:
         ValueError: It leads to another origin, where the token must not go, or back here.
     """
-    for match in re.finditer(r"<([^>]*)>([^<]*)", header):
+    for match in re.finditer(r"<([^<>]*)>([^<]*)", header):
         if re.search(r';\s*rel\s*=\s*"?[^",;]*\bnext\b', match[2], re.IGNORECASE):
             address: str = urljoin(current, str(match[1]))
             if origin_of(address) != origin_of(current):
