@@ -147,6 +147,14 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         data = super().to_dict(**kwargs)
         return {name: value for name, value in data.items() if name not in _WITHOUT_MEANING}
 
+    def to_payload(self) -> dict[str, Any]:
+        """Return what events and callbacks may know; no secrets."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.model_name,
+            "embed_batch_size": self.embed_batch_size,
+        }
+
     # --- one request per call -----------------------------------------------------------
 
     def _get_query_embedding(self, query: str) -> Embedding:

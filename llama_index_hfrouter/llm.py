@@ -135,6 +135,10 @@ class HFRouter(RouterComponent, ToolCalling):
             system_role=MessageRole.SYSTEM,
         )
 
+    def to_payload(self) -> dict[str, Any]:
+        """Return what events and callbacks may know: class and metadata, no secrets."""
+        return {"class_name": self.class_name(), **self.metadata.model_dump()}
+
     # --- what the router knows of the model ---------------------------------------------
 
     def load_model_info(self) -> RouterModel:

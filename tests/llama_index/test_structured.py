@@ -6,8 +6,9 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.program import LLMTextCompletionProgram
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
-from llama_index.core.types import PydanticProgramMode
+from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from pydantic import BaseModel
 
 from llama_index_hfrouter import HFRouter
@@ -192,8 +193,14 @@ def test_auto_uses_the_schema_only_when_the_router_says_so(stub: StubRouter) -> 
 )
 async def test_without_tools_json_is_asked_for_in_words(options: Any, stub: StubRouter) -> None:
     stub.chat(BY_SCHEMA)
-    found = await four_ways(make(stub, system_prompt="s", **options))
-    assert found[0] == found[1] == found[2][-1] == found[3][-1] == Person(name="Ada", age=36)
+    ada, llm = Person(name="Ada", age=36), make(stub, system_prompt="s", **options)
+    assert llm.structured_predict(Person, PROMPT, who="Ada") == ada
+    assert await llm.astructured_predict(Person, PROMPT, who="Ada") == ada
+    if LLMTextCompletionProgram.stream_call is not BasePydanticProgram.stream_call:
+        # Only newer releases of core stream this way.
+        assert list(llm.stream_structured_predict(Person, PROMPT, who="Ada"))[-1] == ada
+        stream = await llm.astream_structured_predict(Person, PROMPT, who="Ada")
+        assert [item async for item in stream][-1] == ada
     for body in stub.bodies:
         assert not {"tools", "response_format"} & body.keys()
         assert body["messages"][0]["content"] == "s"
