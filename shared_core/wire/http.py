@@ -358,6 +358,7 @@ class AsyncHTTPWire:
                 _inherited.append(self._transports.pop(key, None))
             elif transport.ended:
                 self._transports.pop(key, None)
+                transport.abandon()
 
     async def _collect(
         self, call: Call, response: httpx.Response, headers: Headers

@@ -319,7 +319,8 @@ class _Base:
         self._open: dict[int, socket.socket] = {}
         self._idle: set[int] = set()
         self._stopping = threading.Event()
-        self._listener = socket.create_server((host, 0), backlog=1024)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=1024)
         self._listener.settimeout(0.2)
         self.host, self.port = self._listener.getsockname()[:2]
         self._threads: list[threading.Thread] = []

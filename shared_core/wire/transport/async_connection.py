@@ -38,7 +38,7 @@ class AsyncConnection(asyncio.Protocol):
         self.pid = os.getpid()
         self.origin: Origin | None = None
         self.served = 0
-        self.idle_since = 0.0
+        self.idle_until = 0.0
         self.exchange: Exchange | None = None
         self.dead = False
         self._transport: asyncio.Transport | None = None
@@ -149,6 +149,9 @@ class AsyncConnection(asyncio.Protocol):
         """Feed the exchange with what comes next."""
         if deadline.expired():
             raise timeout_fault(phase)
+        if self._tls is not None and self._tls.eof:
+            exchange.receive(b"")
+            return
         data = await self._next(deadline, phase)
         problem = self._problem
         if data and self._tls is not None:
@@ -234,9 +237,9 @@ class AsyncConnection(asyncio.Protocol):
 
     # --- life ---------------------------------------------------------------------------
 
-    def usable(self, keepalive: float) -> bool:
+    def usable(self) -> bool:
         """Tell whether the idle connection can serve another request."""
-        if self.dead or self._eof or time.monotonic() - self.idle_since > keepalive:
+        if self.dead or self._eof or time.monotonic() > self.idle_until:
             return False
         if self._pieces and not self._only_records():
             return False

@@ -212,7 +212,7 @@ class AsyncConnectionPool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if connection.usable(self._options.keepalive):
+            if connection.usable():
                 return connection
             self._forget(connection)
         self._make_room()
@@ -294,12 +294,14 @@ class AsyncConnectionPool:
     def release(self, connection: AsyncConnection, reusable: bool) -> None:
         """Take a connection back and free its slot."""
         if reusable and not connection.dead and connection in self._open:
+            now = time.monotonic()
+            keep_for = connection.exchange.keep_for if connection.exchange else None
             connection.exchange = None
-            connection.idle_since = now = time.monotonic()
+            connection.idle_until = now + self._options.idle_limit(keep_for)
             assert connection.origin is not None
             idle = self._idle.setdefault(connection.origin, deque())
             idle.append(connection)
-            while idle[0].dead or now - idle[0].idle_since > self._options.keepalive:
+            while idle and (idle[0].dead or idle[0].idle_until < now):
                 self._forget(idle.popleft())
         else:
             self._forget(connection)
@@ -308,6 +310,10 @@ class AsyncConnectionPool:
     def _forget(self, connection: AsyncConnection) -> None:
         self._open.discard(connection)
         connection.abort()
+
+    def connections(self) -> list[AsyncConnection]:
+        """Return the open connections."""
+        return list(self._open)
 
     def close(self) -> None:
         """Close every connection, also those in use; the pool can be used again."""
@@ -380,6 +386,11 @@ class AsyncHTTPTransport(httpx.AsyncHTTPTransport):
         """Tell whether this is the pool of *loop* in this process, and has not ended."""
         pool = self._own
         return pool.loop is loop and pool.pid == os.getpid() and not pool.ended
+
+    def abandon(self) -> None:
+        """Close the sockets of a loop that was closed without ending its generators."""
+        for connection in self._own.connections():
+            connection.sock.close()
 
     @property
     def inherited(self) -> bool:

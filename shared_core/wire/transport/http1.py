@@ -23,6 +23,7 @@ MAX_TRAILERS = 16 * 1024
 """Most bytes of trailers after a chunked body; they are dropped."""
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_KEEP = re.compile(rb"(?i)\btimeout=(\d{1,6})")
 _HEX = b"0123456789abcdefABCDEF"
 
 
@@ -50,6 +51,7 @@ class Exchange:
         "failure",
         "headers",
         "keep_alive",
+        "keep_for",
         "max_header_bytes",
         "reason",
         "reused",
@@ -67,6 +69,7 @@ class Exchange:
         self.complete = False
         self.failure: LostFault | ProtocolFault | None = None
         self.keep_alive = True
+        self.keep_for: float | None = None  # seconds that the server keeps it, if it says so
         self._head_request = False
         self._head_bytes = 0
         self._length: int | None = None  # bytes still to come; None: chunked or until close
@@ -172,6 +175,8 @@ class Exchange:
                 self._length = int(value)
             elif name == b"connection" and b"close" in value.lower():
                 self.keep_alive = False
+            elif name == b"keep-alive" and (hint := _KEEP.search(value)):
+                self.keep_for = float(hint[1])
         rest, _ = self._h11.trailing_data
         if self._head_bytes - len(rest) > self.max_header_bytes:
             self._broken("response head too large", header=True)

@@ -36,6 +36,17 @@ class PoolOptions:
     max_header_bytes: int = 64 * 1024
     proxy: Proxy | None = None
 
+    def idle_limit(self, keep_for: float | None) -> float:
+        """Return for how many seconds a connection may be idle.
+
+        Args:
+            keep_for: What the server announced in ``Keep-Alive: timeout=``; one second less
+                is used, so that its closing does not cross our next request.
+        """
+        if keep_for is None:
+            return self.keepalive
+        return min(self.keepalive, max(keep_for - 1.0, 0.0))
+
 
 def deadline_of(request: httpcore.Request) -> Deadline:
     """Return the deadline of *request*: ours, or one made of httpx's timeouts."""

@@ -36,14 +36,14 @@ _live: set[Connection] = set()
 class Connection:
     """One socket and the exchange on it."""
 
-    __slots__ = ("exchange", "idle_since", "origin", "pid", "served", "sock")
+    __slots__ = ("exchange", "idle_until", "origin", "pid", "served", "sock")
 
     def __init__(self, sock: socket.socket, origin: Origin) -> None:
         self.sock = sock
         self.origin = origin
         self.pid = os.getpid()
         self.served = 0
-        self.idle_since = 0.0
+        self.idle_until = 0.0
         self.exchange: Exchange | None = None
         _live.add(self)
 
@@ -59,10 +59,10 @@ class Connection:
                 pass  # not connected any more
         self.sock.close()
 
-    def stale(self, keepalive: float) -> bool:
+    def stale(self) -> bool:
         """Tell whether the idle connection is too old, was closed or has unasked-for data."""
         sock = self.sock
-        if sock.fileno() < 0 or time.monotonic() - self.idle_since > keepalive:
+        if sock.fileno() < 0 or time.monotonic() > self.idle_until:
             return True
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return True

@@ -162,7 +162,7 @@ class ConnectionPool:
                 connection = idle.pop()
             except IndexError:
                 break
-            if not connection.stale(self._options.keepalive):
+            if not connection.stale():
                 return connection
             self._forget(connection)
         self._make_room()
@@ -228,8 +228,9 @@ class ConnectionPool:
             if connection not in self._open:  # the pool was closed meanwhile
                 connection.abort()
                 return
+            keep_for = connection.exchange.keep_for if connection.exchange else None
             connection.exchange = None
-            connection.idle_since = time.monotonic()
+            connection.idle_until = time.monotonic() + self._options.idle_limit(keep_for)
             idle = self._idle.setdefault(connection.origin, deque())
             idle.append(connection)
             self._drop_old(idle)
@@ -237,13 +238,13 @@ class ConnectionPool:
             self._slots.release()
 
     def _drop_old(self, idle: deque[Connection]) -> None:
-        horizon = time.monotonic() - self._options.keepalive
-        while len(idle) > 1 and idle[0].idle_since < horizon:
+        now = time.monotonic()
+        while len(idle) > 1 and idle[0].idle_until < now:
             try:
                 old = idle.popleft()
             except IndexError:
                 return
-            if old.idle_since < horizon:
+            if old.idle_until < now:
                 self._forget(old)
             else:
                 idle.append(old)

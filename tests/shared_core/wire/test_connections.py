@@ -195,6 +195,32 @@ def test_reused_connection_dropped_before_an_answer(
     assert caller.send(server.url + "/x").content == b"3"
 
 
+def test_keep_alive_of_the_server_is_obeyed(caller: Caller, server: FaultServer) -> None:
+    server.on("/x", json_reply("ok", headers={"keep-alive": "timeout=1, max=100"}))
+    caller.send(server.url + "/x")
+    time.sleep(0.01)
+    caller.send(server.url + "/x")
+    assert server.accepted == 2, "one second less than the server says is none at all"
+    server.on("/x", json_reply("ok", headers={"keep-alive": "timeout=30"}))
+    caller.send(server.url + "/x")
+    caller.send(server.url + "/x")
+    assert server.accepted == 3
+
+
+def test_ipv6(caller: Caller) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 on this machine")
+    try:
+        other = FaultServer(host="::1")
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with other:
+        other.on("/x", json_reply("six"))
+        assert caller.send(f"http://[::1]:{other.port}/x").content == b'"six"'
+        assert other.requests[0].headers["host"] == f"[::1]:{other.port}"
+        assert caller.send(f"http://localhost:{other.port}/x").content == b'"six"'
+
+
 def test_connection_close_is_obeyed(caller: Caller, server: FaultServer) -> None:
     server.on("/x", json_reply("ok", headers={"connection": "close"}))
     caller.send(server.url + "/x")

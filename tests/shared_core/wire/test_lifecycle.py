@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,19 @@ def test_one_wire_in_many_loops(server: FaultServer, endless: str) -> None:
         asyncio.run(main())
         assert server.wait_open(0, 0.5)
     assert server.accepted == 3
+
+
+def test_loop_that_is_closed_carelessly(server: FaultServer, endless: str) -> None:
+    wire = AsyncHTTPWire(settings(server))
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(wire.send(request(server.url + "/x"))).status == 200
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # asyncio's own, about its transport
+        assert asyncio.run(wire.send(request(server.url + "/x"))).status == 200
+        assert server.wait_open(0, 0.5)
+        del loop
+        gc.collect()
 
 
 def test_one_wire_in_loops_of_several_threads(server: FaultServer, endless: str) -> None:
