@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from shared_core.chat import media
-from shared_core.chat.plain import check_text, plain, without_none
 from shared_core.chat.response import REASONING_KEYS
 from shared_core.chat.tool_deltas import arguments_text
 from shared_core.chat.types import (
@@ -24,6 +23,7 @@ from shared_core.chat.types import (
     ToolCall,
     VideoPart,
 )
+from shared_core.config.plain import check_text, plain, without_none
 from shared_core.errors import InvalidSettingError
 
 MessageLike: TypeAlias = ChatMessage | Mapping[str, Any] | str

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared_core.chat.messages import MessageLike, encode
-from shared_core.chat.params import ChatParams, boolean, checked, refused
-from shared_core.chat.plain import plain
+from shared_core.chat.params import ChatParams, checked
 from shared_core.chat.tools import tool_choice, tool_specs
 from shared_core.chat.urls import chat_url, is_router
+from shared_core.config.checks import boolean, refused
+from shared_core.config.plain import plain
 from shared_core.config.validate import (
     check_header,
     check_header_value,
@@ -71,15 +72,7 @@ def build(
     fields = checked(given)
     model, provider = resolve_model(settings.base_url, given, defaults)
     try:
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": encode(
-                messages, model=model, reasoning_echo=given.get("reasoning_echo") or False
-            ),
-            **fields,
-            **_tools(given),
-            **_streaming(given, stream),
-        }
+        body = {"model": model, **_body(messages, given, model, fields, stream)}
         _merge(body, given.get("extra_body"))
     except RecursionError:
         raise InvalidSettingError(
@@ -138,6 +131,22 @@ def resolve_model(
     wanted = check_route(provider, policy)
     asked = provider if provider not in (None, "auto") else suffix
     return (join_model(model, provider, policy) if wanted else model), asked
+
+
+def _body(
+    messages: MessageLike | Sequence[MessageLike],
+    given: Mapping[str, Any],
+    model: str,
+    fields: dict[str, Any],
+    stream: bool,
+) -> dict[str, Any]:
+    echo = given.get("reasoning_echo") or False
+    return {
+        "messages": encode(messages, model=model, reasoning_echo=echo),
+        **fields,
+        **_tools(given),
+        **_streaming(given, stream),
+    }
 
 
 def _tools(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared_core.chat import json_text
-from shared_core.chat.plain import plain, without_none
 from shared_core.chat.schema import MAX_NAME, function_schema, safe_name, schema_of, title_of
 from shared_core.chat.types import ToolCall
+from shared_core.config.plain import plain, without_none
 from shared_core.errors import InvalidSettingError, ToolArgumentsError
 
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
