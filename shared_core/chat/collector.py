@@ -79,19 +79,22 @@ class ChoiceCollector:
         )
         if reason is not None:
             self.finish_reason = reason
-        refusal = delta.get("refusal")
-        if refusal and isinstance(refusal, str):
-            chunk.refusal = refusal
-            self._refusal.append(refusal)
-        logprobs = wire.get("logprobs")
-        if logprobs is not None:
-            chunk.logprobs = logprobs
-            self._logprobs = _joined(self._logprobs, logprobs)
+        if delta.get("refusal") or wire.get("logprobs") is not None:
+            self._add_sides(delta.get("refusal"), wire.get("logprobs"), chunk)
         if not wire.keys() <= _USUAL:
             for key, value in wire.items():
                 if key not in _USUAL and value is not None:
                     self._extra[key] = value
         return chunk
+
+    def _add_sides(self, refusal: Any, logprobs: Any, chunk: ChatChunk) -> None:
+        """Take what few streams bring."""
+        if refusal and isinstance(refusal, str):
+            chunk.refusal = refusal
+            self._refusal.append(refusal)
+        if logprobs is not None:
+            chunk.logprobs = logprobs
+            self._logprobs = _joined(self._logprobs, logprobs)
 
     def flush(self) -> tuple[str, str]:
         """Return the text and reasoning that were held back because of a possible tag."""

@@ -28,11 +28,24 @@ def _creating(core: Core, messages: Messages, params: ChatParams) -> Flow[ChatCo
     split_think = bool(params.get("split_think"))
 
     def parse(response: WireResponse) -> ChatCompletion:
-        return completion_of(
-            response.content, _answered(response, request, core), split_think=split_think
-        )
+        answered = _answered(response, request, core)
+        if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            return _streamed_anyway(response.content, answered, split_think)
+        return completion_of(response.content, answered, split_think=split_think)
 
     return core.exchange(request, parse, callbacks=_callbacks(params))
+
+
+def _streamed_anyway(content: bytes, answered: Answered, split_think: bool) -> ChatCompletion:
+    """Return the answer of a server that streams without having been asked to."""
+    if content.lstrip()[:1] in (b"{", b"<", b""):
+        return completion_of(content, answered, split_think=split_think)
+    decoder = ChatStreamDecoder(answered, split_think=split_think, max_event_bytes=len(content) + 1)
+    decoder.feed(content)
+    decoder.finish()
+    if decoder.error is not None:
+        raise decoder.error
+    return decoder.completion()
 
 
 def _streaming(

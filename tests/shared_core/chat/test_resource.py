@@ -22,7 +22,7 @@ from shared_core import (
     StreamCompleteEvent,
     StreamInterruptedError,
 )
-from tests.helpers.fault_server import FaultServer, json_reply, sse
+from tests.helpers.fault_server import FaultServer, json_reply, reply, sse
 
 PATH = "/v1/chat/completions"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -181,6 +181,21 @@ def test_one_document_gives_the_same_chunks_events_and_result(
     assert (chunk.text, chunk.reasoning, chunk.finish_reason) == ("pong", "hm", "stop")
     assert (chunk.tool_calls[0].id, chunk.tool_calls[0].name) == ("t1", "f")
     assert chunk.usage is not None and chunk.usage.total_tokens == 5
+
+
+def test_a_server_that_streams_unasked(call: Any, server: FaultServer) -> None:
+    server.on(PATH, sse(event("a"), event("b", "stop"), headers=HEADERS))
+    completion = call("create", "ping")
+    assert (completion.text, completion.request_id) == ("ab", "r-1")
+    server.on(PATH, sse(event("a"), done=False))
+    with pytest.raises(StreamInterruptedError) as caught:
+        call("create", "ping")
+    assert caught.value.partial is not None and caught.value.partial.text == "a"
+    server.on(PATH, json_reply(answer(), headers={"content-type": "text/event-stream"}))
+    assert call("create", "ping").text == "pong"
+    server.on(PATH, reply(200, b"", {"content-type": "text/event-stream"}))
+    with pytest.raises(APIResponseValidationError):
+        call("create", "ping")
 
 
 def test_a_failing_callback_stops_nothing(call: Any, server: FaultServer) -> None:
