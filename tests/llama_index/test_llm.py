@@ -429,18 +429,14 @@ MODEL_LIST = {
         ({}, 40960, True, False),
         ({"provider": "big"}, 131072, True, True),
         ({"provider": "small"}, 40960, False, False),
-        ({"model": "org/model:big"}, 131072, True, True),
     ],
 )
 async def test_model_info_is_loaded_on_request_only(
     options: dict[str, Any], window: int, tools: bool, schema: bool, stub: StubRouter
 ) -> None:
-    one = {**MODEL_LIST["data"][0]}
     stub.on("/v1/models", json_reply(MODEL_LIST))
-    stub.on("/v1/models/org/model", json_reply(one))
-    options = {"model": "org/model", **options}
     for asynchronous in (False, True):
-        llm = HFRouter(base_url=stub.base_url, **options)
+        llm = make(stub, **options)
         info = await llm.aload_model_info() if asynchronous else llm.load_model_info()
         assert info.id == "org/model"
         assert llm.metadata.context_window == window
