@@ -32,7 +32,7 @@ _K1 = 1.2
 _B = 0.4
 _HEADING_WEIGHT = 0.5
 """A word of the heading counts as half a word of the sentence."""
-_CANDIDATES = 48
+_CANDIDATES = 32
 """Sentences whose meaning is compared, the best by words first: bounds the time."""
 # Chosen on examples/questions.json and on questions that those documents do not answer.
 _LEAST_BY_WORDS = 0.34
