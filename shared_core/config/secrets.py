@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from shared_core.constants import NO_IMPLICIT_TOKEN_VARIABLE, TOKEN_VARIABLES
 from shared_core.errors import InvalidSettingError, MissingTokenError
 
 MASK = "**********"
+_SHORTEST_TOKEN = 12  # Hub tokens have 37 characters
 _SENSITIVE = ("auth", "cookie", "key", "password", "secret", "token")
 
 
@@ -46,8 +48,16 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Return *text* with the value hidden."""
-        return text.replace(self._value, "***") if self._value else text
+        """Return *text* with the value hidden.
+
+        A short value, such as the "test" or "none" that local servers are given, is hidden
+        where it stands alone; inside of words it would only garble what the server says.
+        """
+        if len(self._value) >= _SHORTEST_TOKEN:
+            return text.replace(self._value, "***")
+        if not self._value:
+            return text
+        return re.sub(rf"(?<![\w-]){re.escape(self._value)}(?![\w-])", "***", text)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{MASK}')"
