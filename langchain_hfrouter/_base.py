@@ -171,9 +171,9 @@ class RouterConnection(BaseModel):
         settings = self.sync_client().settings
         # The core's wrappers hide what headers and proxies may hold.
         if self.default_headers is not None:
-            self.__dict__["default_headers"] = settings.default_headers
+            vars(self)["default_headers"] = settings.default_headers
         if self.proxy is not None:
-            self.__dict__["proxy"] = settings.proxy
+            vars(self)["proxy"] = settings.proxy
         return self
 
     def sync_client(self) -> RouterClient:
@@ -226,7 +226,7 @@ class RouterConnection(BaseModel):
         if name.startswith("_"):
             return
         # LangChain keeps a serialised copy as its cache key; a changed model is another model.
-        self.__dict__.pop("_serialized", None)
+        vars(self).pop("_serialized", None)
         if (name in _CONNECTION or name.startswith("http_")) and self.__pydantic_private__:
             self._clients = {}
 
@@ -255,19 +255,19 @@ class RouterConnection(BaseModel):
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        copied.__dict__.pop("_serialized", None)
+        vars(copied).pop("_serialized", None)
         copied._clients = dict(self._clients)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
         for name in _SHARED_IN_COPIES:
-            value = self.__dict__.get(name)
+            value = vars(self).get(name)
             if value is not None:
                 memo[id(value)] = value
         memo[id(self._clients)] = {}
         copied = super().__deepcopy__(memo)
-        copied.__dict__.pop("_serialized", None)
+        vars(copied).pop("_serialized", None)
         return copied
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -284,4 +284,4 @@ class RouterConnection(BaseModel):
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        self.__dict__["api_key"] = _token_of_environment()
+        vars(self)["api_key"] = _token_of_environment()

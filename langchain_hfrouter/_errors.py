@@ -136,7 +136,7 @@ def _dual_class(core_class: type[RouterError], kind: type[RouterError]) -> type[
 def _make(core_class: type[RouterError], kind: type[RouterError]) -> type[RouterError]:
     answered = issubclass(core_class, APIStatusError | StreamEventError)
     bases = (_Dual, *((_Answered,) if answered else ()), core_class, *_counterparts(kind))
-    return type(
+    made: Any = type(
         core_class.__name__,
         bases,
         {
@@ -147,6 +147,7 @@ def _make(core_class: type[RouterError], kind: type[RouterError]) -> type[Router
             "is_retryable": kind.retryable,
         },
     )
+    return made  # type: ignore[no-any-return]
 
 
 def promote(error: RouterError) -> RouterError:
@@ -162,7 +163,8 @@ def promote(error: RouterError) -> RouterError:
         return error
     core_class = type(error)
     kind = type(error.error) if isinstance(error, StreamEventError) else core_class
-    error.__class__ = _dual_class(core_class, kind)
+    itself: Any = error
+    itself.__class__ = _dual_class(core_class, kind)
     return error
 
 

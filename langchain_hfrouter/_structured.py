@@ -69,7 +69,7 @@ def runnable(
     for name in extra:
         if not _params.is_call_parameter(name):
             raise promote(unknown_keyword(name, ["include_raw", "method", "strict", "tools"]))
-    schema = _titled(schema)
+    schema = _titled(schema)  # from here on a class, a dict, or None in JSON mode
     parser = StructuredParser(
         target=schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
     )
@@ -77,10 +77,11 @@ def runnable(
     if schema is not None:
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
     if method == "function_calling":
-        parser.tool = convert_to_openai_tool(schema)["function"]["name"]
+        wanted: Any = schema
+        parser.tool = convert_to_openai_tool(wanted)["function"]["name"]
         parser.other_tools = bool(tools)
         asking = model.bind_tools(
-            [schema, *(tools or ())],
+            [wanted, *(tools or ())],
             tool_choice="any" if tools else parser.tool,
             strict=strict,
             **extra,
@@ -106,12 +107,13 @@ def _with_raw(
 
 def _titled(schema: Any) -> Any:
     """A JSON schema without a title gets one: LangChain names the function after it."""
-    if isinstance(schema, Mapping) and not {"title", "name", "function", "toolSpec"} & set(schema):
-        return {"title": "Output", **schema}
+    if isinstance(schema, Mapping):
+        named = {"title", "name", "function", "toolSpec"} & set(schema)
+        return dict(schema) if named else {"title": "Output", **schema}
     return schema
 
 
-def response_format(schema: Any, *, strict: bool | None) -> Any:
+def response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
     """Return the ``response_format`` that asks for *schema*.
 
     Args:
@@ -119,14 +121,15 @@ def response_format(schema: Any, *, strict: bool | None) -> Any:
             (v2 or v1), a ``TypedDict`` class, a JSON schema or an OpenAI tool or function.
         strict: Sent when not None.
     """
-    if isinstance(schema, Mapping) and schema.get("type") in ("json_schema", "json_object", "text"):
-        return dict(schema)
-    schema = _titled(schema)
-    if isinstance(schema, Mapping) and isinstance(schema.get("json_schema"), Mapping):
-        return {"type": "json_schema", **schema}
-    plain = convert_to_json_schema(schema, strict=strict or None)
+    if isinstance(schema, Mapping):
+        if schema.get("type") in ("json_schema", "json_object", "text"):
+            return dict(schema)
+        if isinstance(schema.get("json_schema"), Mapping):
+            return {"type": "json_schema", **schema}
+    source: Any = _titled(schema)
+    plain = convert_to_json_schema(source, strict=strict or None)
     name, description = plain.pop("title"), plain.pop("description", None)
-    wanted = (plain if strict else _own_schema(schema)) or {"type": "object", "properties": {}}
+    wanted = (plain if strict else _own_schema(source)) or {"type": "object", "properties": {}}
     return json_schema_format(wanted, name=name, description=description, strict=strict)
 
 
@@ -136,9 +139,10 @@ def _own_schema(schema: Any) -> dict[str, Any]:
         v2 = getattr(schema, "model_json_schema", None)
         own: dict[str, Any] = (v2 or schema.schema)()  # type: ignore[attr-defined]
         return own
-    if isinstance(schema, Mapping) and "properties" in schema:
+    if isinstance(schema, dict) and "properties" in schema:
         return dict(schema)
-    plain = convert_to_json_schema(schema)
+    source: Any = schema
+    plain = convert_to_json_schema(source)
     return {key: value for key, value in plain.items() if key not in ("title", "description")}
 
 

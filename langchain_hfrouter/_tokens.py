@@ -46,12 +46,12 @@ def ids(tokenizer: Any, text: str) -> list[int]:
     Raises:
         ValueError: There is no tokenizer that gives ids.
     """
-    encode = getattr(tokenizer, "encode", None)
+    encode: Any = getattr(tokenizer, "encode", None)
     if not callable(encode):
         raise ValueError(
             "token ids need custom_get_token_ids=..., or tokenizer= an object with encode(text)"
         )
-    encoded = encode(text)
+    encoded: Any = encode(text)
     return list(getattr(encoded, "ids", encoded))
 
 
