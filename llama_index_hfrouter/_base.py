@@ -13,7 +13,7 @@ from llama_index.core.schema import BaseComponent
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 if TYPE_CHECKING:
-    from shared_core import AsyncRouterClient, RouterClient
+    from shared_core import AsyncRouterClient, LocalModels, RouterClient
 
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +65,31 @@ def _hashable(value: Any) -> Hashable:
     if isinstance(value, Hashable):
         return value
     return id(value)
+
+
+def local_models(data: Mapping[str, Any]) -> LocalModels | None:
+    """Return what the constructor keyword ``local`` asks for, or None.
+
+    Raises:
+        InvalidSettingError: It is neither True, a folder, nor ``LocalModels``.
+    """
+    local = data.get("local")
+    if local is None or local is False:
+        return None
+    from shared_core import LocalModels
+
+    return LocalModels.of(local)
+
+
+def missing(name: str) -> Exception:
+    """Return the error for a model that was not named."""
+    from shared_core import InvalidSettingError
+
+    return InvalidSettingError(
+        f"{name} is missing",
+        guidance=f"Name a model of the Hub: {name}=..., or run offline with local=True.",
+        setting=name,
+    )
 
 
 class RouterComponent(BaseComponent):

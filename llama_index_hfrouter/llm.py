@@ -19,7 +19,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from pydantic import Field
 
-from llama_index_hfrouter._base import RouterComponent
+from llama_index_hfrouter._base import RouterComponent, local_models, missing
 from llama_index_hfrouter._messages import chat_response, completion_response, to_core
 from llama_index_hfrouter._stream import acompletions, aresponses, completions, released, responses
 from llama_index_hfrouter._tools import ToolCalling
@@ -107,7 +107,8 @@ class HFRouter(RouterComponent, ToolCalling):
             **data: Any other attribute of this class or of the framework's ``LLM``.
 
         Raises:
-            InvalidSettingError: A keyword is unknown; the message names the nearest.
+            InvalidSettingError: A keyword is unknown (the message names the nearest), or the
+                model is missing.
             ValidationError: A value has the wrong type or range.
         """
         if model is None and data.get("local") and not data.get("model"):
@@ -116,6 +117,12 @@ class HFRouter(RouterComponent, ToolCalling):
             model = LocalModels.of(data["local"]).chat_model
         if model is not None:
             data["model"] = model
+        local = local_models(data)
+        if local is not None:
+            data.setdefault("model", local.chat_model)
+            data.setdefault("is_function_calling_model", False)
+        if not data.get("model"):
+            raise missing("model")
         super().__init__(**data)
 
     @classmethod

@@ -378,6 +378,12 @@ def test_unknown_constructor_keywords_name_the_nearest(name: str, nearest: str) 
         HFRouter("a/b", **{name: 1})
 
 
+@pytest.mark.parametrize("options", [{}, {"model": ""}, {"temperature": 0}])
+def test_a_model_is_needed(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettingError, match="model is missing"):
+        HFRouter(**options)
+
+
 def test_unknown_call_keywords_name_the_nearest(stub: StubRouter) -> None:
     with pytest.raises(InvalidSettingError, match="max_tokens"):
         make(stub).chat(HELLO, max_token=1)
