@@ -14,34 +14,8 @@ from typing import Any, NamedTuple
 
 from shared_core.chat.types import AudioPart, FilePart, ImagePart, MediaSource, VideoPart
 from shared_core.errors import InvalidSettingError
+from shared_core.media.kinds import guess, sniff
 
-# First bytes of common formats (file(1) magic database; RFC 9649 for WebP).
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"%PDF-", "application/pdf"),
-    (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"\xff\xf3", "audio/mpeg"),
-    (b"\xff\xf2", "audio/mpeg"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
-)
-_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
-_FTYP = {
-    b"avif": "image/avif",
-    b"heic": "image/heic",
-    b"heix": "image/heic",
-    b"mif1": "image/heif",
-    b"M4A ": "audio/mp4",
-    b"qt  ": "video/quicktime",
-}
 # Names that the OpenAI form uses for audio formats.
 _AUDIO_FORMATS = {
     "mpeg": "mp3",
@@ -64,22 +38,6 @@ class _Media(NamedTuple):
 
     def data_url(self, default: str) -> str:
         return self.url or f"data:{self.media_type or default};base64,{self.payload}"
-
-
-def sniff(data: bytes) -> str | None:
-    """Return the media type that the first bytes show, or None.
-
-    Args:
-        data: At least the first 12 bytes.
-    """
-    if data[:4] == b"RIFF":
-        return _RIFF.get(data[8:12])
-    if data[4:8] == b"ftyp":
-        return _FTYP.get(data[8:12], "video/mp4")
-    for magic, media_type in _MAGIC:
-        if data.startswith(magic):
-            return media_type
-    return None
 
 
 def image_part(part: ImagePart, field: str) -> dict[str, Any]:
@@ -177,7 +135,7 @@ def _from_file(path: Path, media_type: str | None, field: str) -> _Media:
         ) from None
     if not data:
         raise InvalidSettingError(f"{field} is an empty file", setting=field)
-    known = media_type or sniff(data) or mimetypes.guess_type(path.name)[0]
+    known = media_type or guess(data, path.name)
     return _encoded(data, known, path.name)
 
 

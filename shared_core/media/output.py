@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared_core.errors import ConfigurationError, ModelOutputError
+from shared_core.media.kinds import extension_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
-
-# Types that mimetypes does not know, or knows by a rarer extension.
-_EXTENSIONS = {
-    "image/jpeg": ".jpg",
-    "image/webp": ".webp",
-    "audio/flac": ".flac",
-    "audio/x-flac": ".flac",
-    "audio/mpeg": ".mp3",
-    "audio/wav": ".wav",
-    "audio/x-wav": ".wav",
-    "audio/ogg": ".ogg",
-    "audio/mp4": ".m4a",
-    "video/mp4": ".mp4",
-    "video/webm": ".webm",
-    "model/gltf-binary": ".glb",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +31,7 @@ class Media:
     @property
     def extension(self) -> str:
         """The usual file extension of the media type with its dot, or ``""``."""
-        kind = self.media_type.partition(";")[0].strip().lower()
-        return _EXTENSIONS.get(kind) or mimetypes.guess_extension(kind) or ""
+        return extension_of(self.media_type)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bytes to *path* as they are and return where.

@@ -1,0 +1,97 @@
+"""What kind of file some bytes are."""
+
+from __future__ import annotations
+
+import mimetypes
+
+# First bytes of common formats (file(1) magic database; RFC 9649 for WebP).
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"%PDF-", "application/pdf"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\xff\xf3", "audio/mpeg"),
+    (b"\xff\xf2", "audio/mpeg"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"glTF", "model/gltf-binary"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+)
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_FTYP = {
+    b"avif": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heif",
+    b"M4A ": "audio/mp4",
+    b"qt  ": "video/quicktime",
+}
+# What mimetypes calls otherwise than servers do, or does not know.
+_BY_EXTENSION = {
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".opus": "audio/ogg",
+    ".webp": "image/webp",
+    ".glb": "model/gltf-binary",
+}
+_EXTENSIONS = {
+    "image/jpeg": ".jpg",
+    "audio/flac": ".flac",
+    "audio/x-flac": ".flac",
+    "audio/mpeg": ".mp3",
+    "audio/wav": ".wav",
+    "audio/x-wav": ".wav",
+    "audio/ogg": ".ogg",
+    "audio/mp4": ".m4a",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
+    "image/webp": ".webp",
+    "model/gltf-binary": ".glb",
+}
+
+
+def sniff(data: bytes) -> str | None:
+    """Return the media type that the first bytes show, or None.
+
+    Args:
+        data: At least the first 12 bytes.
+    """
+    if data[:4] == b"RIFF":
+        return _RIFF.get(data[8:12])
+    if data[4:8] == b"ftyp":
+        return _FTYP.get(data[8:12], "video/mp4")
+    for magic, media_type in _MAGIC:
+        if data.startswith(magic):
+            return media_type
+    return None
+
+
+def guess(data: bytes, name: str | None) -> str | None:
+    """Return the media type by the first bytes, else by the file name, or None.
+
+    Args:
+        data: The file, or its beginning.
+        name: Its name, if it has one.
+    """
+    found = sniff(data)
+    if found is None and name:
+        extension = "." + name.rpartition(".")[2].lower()
+        found = _BY_EXTENSION.get(extension) or mimetypes.guess_type(name)[0]
+    return found
+
+
+def extension_of(media_type: str) -> str:
+    """Return the usual file extension with its dot, or ``""``.
+
+    Args:
+        media_type: Media type, maybe with parameters.
+    """
+    kind = media_type.partition(";")[0].strip().lower()
+    return _EXTENSIONS.get(kind) or mimetypes.guess_extension(kind) or ""
