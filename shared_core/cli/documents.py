@@ -20,7 +20,7 @@ _LONGEST = 180
 MAX_FILE_BYTES = 10 * 1024 * 1024
 """Larger files are refused: they are data rather than documents."""
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
+_HEADING = re.compile(r"^(#{1,6})\s+\S")
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 

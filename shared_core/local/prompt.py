@@ -24,14 +24,9 @@ _AFTER_QUESTION = re.compile(
     r"|-{5,}[ \t]*$|we have provided an existing answer:|</)",
     re.IGNORECASE | re.MULTILINE,
 )
-_FENCED = re.compile(
-    r"(?:context|below)[^\n]*\n-{5,}[ \t]*\n(?P<inner>.*)\n[ \t]*-{5,}[ \t]*(?:\n|$)",
-    re.IGNORECASE | re.DOTALL,
-)
-_TAGGED = re.compile(
-    r"<(?P<tag>context|documents?|passages?|sources?)>(?P<inner>.*)</(?P=tag)>",
-    re.IGNORECASE | re.DOTALL,
-)
+_FENCE_OPENS = re.compile(r"(?:context|below)[^\n]{0,200}\n-{5,}[ \t]*\n", re.IGNORECASE)
+_FENCE = re.compile(r"^[ \t]*-{5,}[ \t]*$", re.MULTILINE)
+_TAG_OPENS = re.compile(r"<(context|documents?|passages?|sources?)>", re.IGNORECASE)
 # Sentences that talk to a model about how to answer. Both patterns must fit.
 _INSTRUCTION_START = re.compile(
     r"^(?:you are|you're|you will|use |using |answer (?:the|any|each|only|from|in|with|user|using)|"
@@ -112,9 +107,15 @@ def _split(text: str, *, whole: bool) -> tuple[str, str]:
 
 
 def _context_of(text: str) -> str:
-    for pattern in (_FENCED, _TAGGED):
-        if found := pattern.search(text):
-            return found["inner"]
+    """Return what is between fences or tags, else the text without instructions."""
+    if opening := _FENCE_OPENS.search(text):
+        closing = [fence.start() for fence in _FENCE.finditer(text, opening.end())]
+        if closing:
+            return text[opening.end() : closing[-1]]
+    if opening := _TAG_OPENS.search(text):
+        end = text.lower().rfind(f"</{opening[1].lower()}>", opening.end())
+        if end >= 0:
+            return text[opening.end() : end]
     return "\n".join(_without_instructions(line) for line in text.splitlines())
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*)$")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _RULE = re.compile(r"^\s*(?:[-=*_]\s*){3,}$")
-_TABLE_RULE = re.compile(r"^\s*\|?[\s:|-]*-[\s:|-]*$")
+_TABLE_RULE = frozenset("|-: \t")
 # Metadata lines that LlamaIndex and common templates put before a passage.
 _METADATA = re.compile(
     r"^(?:file_path|file_name|file_type|file_size|creation_date|last_modified_date|source|"
@@ -66,12 +66,12 @@ def _of_text(text: str) -> Iterator[Sentence]:
         stripped = line.strip()
         if found := _HEADING.match(line):
             yield from flush()
-            heading = found[1]
+            heading = found[1].rstrip().rstrip("#").rstrip()
         elif not stripped or _METADATA.match(stripped) or _RULE.match(line):
             yield from flush()
         elif stripped.startswith("|"):
             yield from flush()
-            if not _TABLE_RULE.match(stripped):
+            if not _TABLE_RULE.issuperset(stripped):
                 yield Sentence(stripped, heading)
         elif _ITEM.match(line):
             yield from flush()
@@ -85,7 +85,7 @@ def _parts(text: str) -> Iterator[str]:
     start = 0
     for found in _BREAK.finditer(text):
         part = text[start : found.end()].strip()
-        if _ABBREVIATION.search(text[start : found.start()]):
+        if _ABBREVIATION.search(text[max(start, found.start() - 8) : found.start()]):
             continue
         if part:
             yield part

@@ -156,3 +156,27 @@ def test_answers_are_always_quotes_or_one_of_the_plain_statements(text: str, ask
 def test_any_conversation_can_be_taken_apart(messages: list[tuple[str, str]]) -> None:
     prompt = parse(messages)
     assert isinstance(reader.answer(prompt), str)
+
+
+HOSTILE = [
+    "<context>" * 30_000,
+    "context below\n-----\n" * 20_000,
+    "| " + "-" * 200_000 + "x",
+    "# " + "#" * 200_000 + "x",
+    "Dr. A " * 50_000,
+    "- " * 100_000 + "x",
+    "." * 200_000,
+    '."' * 100_000,
+    ". " + " " * 200_000,
+    "question " * 50_000,
+    "*" * 200_000,
+    "?" * 100_000,
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:12].strip())
+def test_reading_takes_time_in_proportion_to_the_text(text: str) -> None:
+    for messages in ([("user", text)], [("system", text), ("user", QUERY)]):
+        assert reader.answer(parse(messages))
+    assert isinstance(split([text]), list)
