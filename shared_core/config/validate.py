@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -276,6 +277,7 @@ def is_hf_host(host: str | None) -> bool:
     return name == "huggingface.co" or name.endswith(".huggingface.co")
 
 
+@lru_cache(maxsize=256)
 def origin_of(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port of *url*; empty ones where it has none."""
     try:
