@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from shared_core.error_base import clean, shorten
+from shared_core.error_base import clean, safe_headers, shorten
 from shared_core.errors import (
     APIError,
     APIResponseValidationError,
@@ -59,12 +59,13 @@ def next_hop(call: Call, status: int, headers: Headers) -> str | None:
         reason = "another origin, where neither token nor request may go"
     else:
         return target
-    shown = shorten(clean(_public(parts) if parts is not None else location), 120)
+    shown = call.settings.redact(_public(parts) if parts is not None else location)
+    shown = shorten(clean(shown), 120)
     raise RedirectRefusedError(
         f"{call.host} redirects ({status}) to {shown}: not followed, {reason}",
         status_code=status,
         location=shown,
-        headers={**headers, "location": shown},
+        headers=safe_headers({**headers, "location": shown}),
         **call.context(),
     )
 

@@ -6,6 +6,9 @@ import time
 
 monotonic = time.monotonic
 
+LONGEST = 1e8
+"""Seconds (three years) above which there is no limit: sockets and locks know no longer ones."""
+
 
 class Deadline:
     """The moment at which waiting ends; travels with a request down to its socket.
@@ -22,7 +25,7 @@ class Deadline:
     __slots__ = ("connect_timeout", "expires", "timeout")
 
     def __init__(self, timeout: float | None, *, connect_timeout: float | None = None) -> None:
-        self.timeout = timeout
+        self.timeout = timeout = None if timeout is None or timeout > LONGEST else timeout
         self.connect_timeout = connect_timeout
         self.expires: float | None = None if timeout is None else monotonic() + timeout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import httpcore
@@ -103,6 +103,7 @@ class Call:
 def translate(exc: BaseException, call: Call) -> APIError:
     """Return the error that says what *exc* means for *call*; no reference to it remains."""
     fault = _fault_of(exc) or _guess(exc)
+    fault = replace(fault, reason=call.settings.redact(fault.reason))
     if fault.kind == "timeout":
         return _timeout(fault, call)
     if fault.kind == "lost":

@@ -52,7 +52,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         max_connections=limits.max_connections,
         keepalive=limits.keepalive_seconds,
         max_header_bytes=limits.max_header_bytes,
-        proxy=parse_proxy(proxy),
+        proxy=parse_proxy(proxy, settings.sources.get("proxy")),
     )
 
 

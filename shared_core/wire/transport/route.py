@@ -64,8 +64,12 @@ class Proxy:
         return bytes(url), headers
 
 
-def parse_proxy(url: str | None) -> Proxy | None:
+def parse_proxy(url: str | None, source: str | None = None) -> Proxy | None:
     """Return the proxy that *url* names.
+
+    Args:
+        url: Address, maybe with user and password.
+        source: Where it came from, for the error.
 
     Raises:
         InvalidSettingError: It is not an ``http://`` URL with a host.
@@ -85,10 +89,12 @@ def parse_proxy(url: str | None) -> Proxy | None:
     if scheme != "http" or not host:
         kind = scheme or "unknown"
         raise InvalidSettingError(
-            f"proxy: only http://host:port proxies can be used, not the scheme {kind!r}",
+            f"proxy{f' (from {source})' if source else ''}: only http://host:port proxies can be "
+            f"used, not the scheme {kind!r}",
             guidance="Use an http:// proxy URL (it carries https calls through CONNECT), or pass "
             "http_client= / http_async_client= with a transport of your own.",
             setting="proxy",
+            source=source,
         )
     authorization = None
     if user is not None:

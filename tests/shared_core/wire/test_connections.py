@@ -329,6 +329,14 @@ def test_not_http(caller: Caller) -> None:
             caller.send(other.url + "/x")
 
 
+def test_answer_that_echoes_the_token(caller: Caller) -> None:
+    caller.configure(api_key="not-a-usual-token")
+    with FaultServer(greeting=b"no to not-a-usual-token\r\n\r\n") as other:
+        with pytest.raises(APIConnectionError, match="it begins with") as caught:
+            caller.configure(base_url=other.url).send(other.url + "/x")
+        assert "not-a-usual-token" not in str(caught.value)
+
+
 @pytest.mark.parametrize("size", [70_000, 4 * 2**20])
 def test_huge_header(caller: Caller, server: FaultServer, size: int) -> None:
     server.on("/x", huge_header(size))

@@ -114,6 +114,8 @@ def test_deadline() -> None:
     assert Deadline(None).remaining() is None
     assert not Deadline(None).expired()
     assert Deadline(None).at_most(3) == 3
+    assert Deadline(1e12).remaining() is None
+    assert Deadline(float("inf")).remaining() is None
     assert Deadline(0).expired()
     deadline = Deadline(100)
     assert 99 < (deadline.remaining() or 0) <= 100
@@ -191,3 +193,5 @@ def test_proxies() -> None:
     for url in ("socks5://x:1", "https://x:1", "http://", "x"):
         with pytest.raises(InvalidSettingError):
             parse_proxy(url)
+    with pytest.raises(InvalidSettingError, match="environment variable ALL_PROXY"):
+        parse_proxy("socks5://x:1", "environment variable ALL_PROXY")
