@@ -17,7 +17,8 @@ from langchain_core.messages import HumanMessage
 
 import shared_core
 from langchain_hfrouter import ChatHFRouter, HFRouterEmbeddings
-from tests.langchain.script import TOOL, event, model_of, serving, stream, whole
+from tests.helpers.fault_server import json_reply
+from tests.langchain.script import TOOL, USAGE, event, model_of, serving, stream, whole
 from tests.langchain.stub_server import StubServer
 
 SECRET = "hf_TopSecretToken0123456789"
@@ -266,3 +267,80 @@ def test_generate_takes_several_prompts() -> None:
     with serving(whole()) as server:
         result = model_of(server).generate([[HumanMessage("a")], [HumanMessage("b")]])
         assert len(result.generations) == 2
+
+
+@anyio
+async def test_http_clients_of_ones_own_are_used_and_left_open() -> None:
+    import httpx
+
+    used: list[str] = []
+
+    async def note(request: httpx.Request) -> None:
+        used.append("async")
+
+    with serving(whole()) as server:
+        hooks: Any = {"request": [lambda request: used.append("sync")]}
+        async with httpx.AsyncClient(event_hooks={"request": [note]}) as theirs:
+            with httpx.Client(event_hooks=hooks) as ours:
+                model = model_of(server, http_client=ours, http_async_client=theirs)
+                model.invoke("x")
+                await model.ainvoke("x")
+                assert used == ["sync", "async"]
+                assert not ours.is_closed
+                assert not theirs.is_closed
+
+
+def test_usage_is_collected_by_langchains_own_counter() -> None:
+    from langchain_core.callbacks import get_usage_metadata_callback
+
+    with serving(whole(), stream(event({"content": "x"}, "stop"), event(None, usage=USAGE))) as s:
+        model = model_of(s)
+        with get_usage_metadata_callback() as counted:
+            model.invoke("x")
+            list(model.stream("x"))
+    assert counted.usage_metadata["served/m"]["total_tokens"] == 18
+
+
+@anyio
+async def test_several_prompts_at_once_raise_the_first_error() -> None:
+    bad = json_reply({"error": {"message": "no", "code": 400}}, 400)
+    with serving(bad, whole()) as server:
+        with pytest.raises(shared_core.BadRequestError):
+            await model_of(server).agenerate([[HumanMessage("a")], [HumanMessage("b")]])
+        assert len(server.requests) == 2
+
+
+def test_our_own_callbacks_hear_of_calls() -> None:
+    class Heard(shared_core.Callback):
+        def __init__(self) -> None:
+            self.models: list[str | None] = []
+
+        def on_request(self, event: Any) -> None:
+            self.models.append(event.model)
+
+    heard = Heard()
+    with serving(whole()) as server:
+        model = model_of(server, event_callbacks=[heard])
+        copy.deepcopy(model).invoke("x")
+    assert heard.models == ["org/m"]
+
+
+@pytest.mark.parametrize("name", ["ChatHFRouter", "HFRouterEmbeddings", "register"])
+def test_the_package_is_lazy_and_complete(name: str) -> None:
+    import langchain_hfrouter
+
+    assert name in dir(langchain_hfrouter)
+    assert getattr(langchain_hfrouter, name).__doc__
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = langchain_hfrouter.nothing  # type: ignore[attr-defined]
+
+
+def test_a_cached_answer_replays_as_events() -> None:
+    """Trap 7: a replay from the cache shows text and calls."""
+    calls = [{"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}]
+    with serving(whole("Hi.", tool_calls=calls, finish="tool_calls")) as server:
+        model = model_of(server, cache=InMemoryCache())
+        first, second = model.invoke("x"), model.invoke("x")
+        assert len(server.requests) == 1
+    assert first.content_blocks == second.content_blocks
+    assert [block["type"] for block in second.content_blocks] == ["text", "tool_call"]
