@@ -1,7 +1,8 @@
-"""Run the command as a user does: a process of its own."""
+"""Run the command, in this process or as a user does: in one of its own."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shared_core.cli import main
 from tests.helpers.servers import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -18,8 +20,32 @@ DOCS = ROOT / "examples" / "docs"
 
 
 @pytest.fixture
-def hfrouter(tmp_path: Path) -> Command:
-    """Return a function that runs ``hfrouter`` in an empty folder with an empty environment."""
+def hfrouter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Return a function that runs ``hfrouter`` in this process, in an empty folder."""
+
+    def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            try:
+                code = main(arguments)
+            except SystemExit as stop:  # raised by argparse
+                assert isinstance(stop.code, int)
+                code = stop.code
+        output, errors = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, output, errors)
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Command:
+    """Return a function that runs ``hfrouter`` in a process with an empty environment."""
 
     def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

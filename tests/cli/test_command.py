@@ -19,8 +19,8 @@ CHAT = "The dome opens at dusk. Soup is served on Mondays. When does the dome op
 
 
 @pytest.mark.parametrize("framework", ["langchain", "llama-index"])
-def test_ask_answers_and_names_sources(hfrouter: Command, framework: str) -> None:
-    done = hfrouter("ask", "--local", "--docs", str(DOCS), "--framework", framework, QUESTION)
+def test_ask_answers_and_names_sources(process: Command, framework: str) -> None:
+    done = process("ask", "--local", "--docs", str(DOCS), "--framework", framework, QUESTION)
     assert done.returncode == 0, done.stderr
     answer, _, sources = done.stdout.partition("\nSources:\n")
     assert "eighteen months" in answer
@@ -44,9 +44,9 @@ def test_ask_takes_langchain_by_default_and_as_many_sources_as_asked_for(
     "arguments", [("ask", "--docs", str(DOCS), QUESTION), ("chat", "Hi"), ("embed", "text")]
 )
 def test_without_token_and_local_the_two_ways_are_named(
-    hfrouter: Command, arguments: tuple[str, ...]
+    process: Command, arguments: tuple[str, ...]
 ) -> None:
-    done = hfrouter(*arguments)
+    done = process(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     first, online, offline = done.stderr.splitlines()
@@ -194,28 +194,28 @@ def test_doctor_without_token_fails_with_the_fix(hfrouter: Command) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_dead_server_is_code_1_with_guidance(hfrouter: Command) -> None:
-    done = hfrouter("chat", "--base-url", "http://127.0.0.1:9/v1", "Hi")
+def test_a_dead_server_is_code_1_with_guidance(process: Command) -> None:
+    done = process("chat", "--base-url", "http://127.0.0.1:9/v1", "Hi")
     assert done.returncode == 1
     assert done.stdout == ""
     first, guidance = done.stderr.splitlines()
     assert first.startswith("hfrouter: ")
     assert "base_url" in guidance
-    debug = hfrouter("chat", "--debug", "--base-url", "http://127.0.0.1:9/v1", "Hi")
+    debug = process("chat", "--debug", "--base-url", "http://127.0.0.1:9/v1", "Hi")
     assert "Traceback" in debug.stderr
 
 
-def test_the_token_is_never_printed(hfrouter: Command) -> None:
+def test_the_token_is_never_printed(process: Command) -> None:
     token = "hf_" + "s3cret" * 6
     for arguments in (
         ("doctor", "--base-url", "http://127.0.0.1:9/v1"),
         ("chat", "--debug", "--base-url", "http://127.0.0.1:9/v1", "Hi"),
     ):
-        done = hfrouter(*arguments, HF_TOKEN=token, HF_ENDPOINT="http://127.0.0.1:9")
+        done = process(*arguments, HF_TOKEN=token, HF_ENDPOINT="http://127.0.0.1:9")
         assert "s3cret" not in done.stdout + done.stderr
     assert (
         "HF_TOKEN"
-        in hfrouter(
+        in process(
             "doctor",
             "--base-url",
             "http://127.0.0.1:9",

@@ -219,7 +219,7 @@ def test_chat_sends_model_provider_and_options(hfrouter: Command, server: FaultS
 
 @pytest.mark.parametrize("framework", ["langchain", "llama-index"])
 def test_ask_online_uses_the_server_for_both_steps(
-    hfrouter: Command, server: FaultServer, framework: str
+    process: Command, server: FaultServer, framework: str
 ) -> None:
     def embed(request: Any) -> Reply:
         body = request.json()
@@ -232,7 +232,7 @@ def test_ask_online_uses_the_server_for_both_steps(
     server.on("*", embed)
     answer = sse(_chunk("Eighteen"), _chunk(" months."), _chunk(reason="stop"))
     server.on("/v1/chat/completions", answer)
-    done = hfrouter(
+    done = process(
         *("ask", "--docs", str(DOCS), "--framework", framework, "--model", MODEL),
         *("--provider", "groq", "--top-k", "1", "How long is the warranty?"),
         **_environment(server),

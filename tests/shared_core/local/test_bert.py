@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared_core import RouterClient
 from shared_core.errors import ContextLengthError
 from shared_core.local import LocalModelError, LocalModels
 from shared_core.local.bert import Encoder, EncoderConfig
@@ -176,3 +177,12 @@ def test_missing_and_broken_files_are_named(folder: Path, file: str) -> None:
     path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken")
     with pytest.raises(LocalModelError, match=file):
         Encoder.load(folder)
+
+
+def test_vectors_equal_those_of_a_real_server(encoder: Encoder, llama_embed_url: str) -> None:
+    texts = [row["text"] for row in REFERENCES if row["text"] and len(row["text"]) < 500]
+    with RouterClient(base_url=f"{llama_embed_url}/v1") as client:
+        theirs = client.embeddings.create(texts, model="minilm").vectors
+    ours = encoder.encode_texts(texts)
+    cosines = np.sum(ours * theirs, axis=1) / np.linalg.norm(theirs, axis=1)
+    assert cosines.min() > 0.9999
