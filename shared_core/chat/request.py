@@ -203,9 +203,12 @@ def _merge(body: dict[str, Any], extra: Any) -> None:
             body.pop(name, None)
         else:
             body[name] = value
-    for name in ("model", "messages"):
-        if name not in body:
-            raise InvalidSettingError(f"extra_body removes {name!r}", setting="extra_body")
+    for name, kind in (("model", str), ("messages", list)):
+        if not isinstance(body.get(name), kind) or not body[name]:
+            raise InvalidSettingError(
+                f"extra_body takes away {name!r}, or makes it something else",
+                setting="extra_body",
+            )
 
 
 def _headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:

@@ -64,7 +64,9 @@ def response_format(value: Any) -> dict[str, Any]:
         return {"type": value}
     if isinstance(value, Mapping):
         kind = value.get("type")
-        if kind in _JSON_TYPES or (kind is None and value.keys() & _SCHEMA_KEYS):
+        kinds = kind if isinstance(kind, list) else [kind]
+        is_schema = bool(kinds) and all(isinstance(k, str) and k in _JSON_TYPES for k in kinds)
+        if is_schema or (kind is None and value.keys() & _SCHEMA_KEYS):
             return json_schema_format(value)
         if not isinstance(kind, str) or not kind:
             raise InvalidSettingError(

@@ -168,6 +168,8 @@ def test_accepted(name: str, value: Any, sent: Any) -> None:
         ("extra_body", {"x": object()}, "extra_body.x"),
         ("extra_body", {"stream": True}, "stream"),
         ("extra_body", {"model": None}, "model"),
+        ("extra_body", {"model": []}, "model"),
+        ("extra_body", {"messages": "hi"}, "messages"),
         ("extra_headers", "x", "dict"),
         ("extra_headers", {"X-A": "b\r\nX-C: d"}, "extra_headers"),
         ("extra_headers", {"X A": "b"}, "extra_headers"),

@@ -60,6 +60,7 @@ SCHEMA = {"title": "My User!", "type": "object", "properties": {"name": {"type":
         (SCHEMA, "My_User"),
         ({"type": "object", "properties": {}}, "response"),
         (list[int], "list"),
+        ({"type": ["object", "array"], "title": "Both"}, "Both"),
     ],
 )
 def test_formats(source: Any, name: str) -> None:
@@ -67,7 +68,7 @@ def test_formats(source: Any, name: str) -> None:
     assert wire["type"] == "json_schema"
     assert set(wire["json_schema"]) == {"name", "schema"}
     assert wire["json_schema"]["name"] == name
-    assert wire["json_schema"]["schema"]["type"] in ("object", "array")
+    assert wire["json_schema"]["schema"]["type"] in ("object", "array", ["object", "array"])
 
 
 def test_options_are_sent_only_when_given() -> None:
@@ -91,7 +92,10 @@ def test_wire_forms_pass(given: dict[str, Any]) -> None:
     assert response_format(given) == given
 
 
-@pytest.mark.parametrize("given", [3, "xml", None, {}, {"type": None}, lambda: None, object()])
+@pytest.mark.parametrize(
+    "given",
+    [3, "xml", None, {}, {"type": None}, {"type": []}, {"type": [5]}, lambda: None, object()],
+)
 def test_refused(given: Any) -> None:
     with pytest.raises(InvalidSettingError, match="response_format"):
         response_format(given)
