@@ -175,6 +175,12 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return await self._aembed(texts, **self._text_params())
 
+    async def _aget_text_embeddings_cached(self, texts: list[str]) -> list[Embedding]:
+        # Core asks the limiter on the sync path only.
+        if self.rate_limiter is not None:
+            await self.rate_limiter.async_acquire()
+        return await super()._aget_text_embeddings_cached(texts)
+
     def _embed(self, texts: str | list[str], **params: Any) -> list[Embedding]:
         result = self._client().embeddings.create(texts, **self._params(texts, params))
         vectors: list[Embedding] = result.vectors.tolist()

@@ -276,6 +276,15 @@ async def test_cached_queries_have_events_and_limiter_once(
     assert limiter.asked == ["sync", "async"]
 
 
+async def test_one_acquire_per_batch_with_and_without_cache(stub: StubRouter) -> None:
+    for cache in (None, SimpleKVStore()):
+        limiter = CountingLimiter()
+        model = make(stub, rate_limiter=limiter, embeddings_cache=cache)
+        model.get_text_embedding_batch(TEXTS)
+        await model.aget_text_embedding_batch(TEXTS)
+        assert limiter.asked == ["sync"] * 3 + ["async"] * 3
+
+
 def key_of(model: HFRouterEmbedding) -> str:
     return get_transformation_hash([TextNode(text="a", id_="1")], model)
 
