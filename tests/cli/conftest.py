@@ -25,11 +25,15 @@ def hfrouter(
 ) -> Command:
     """Return a function that runs ``hfrouter`` in this process, in an empty folder."""
 
-    def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, stdin: str = "", terminal: bool = False, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
+        typed = io.StringIO(stdin)
+        typed.isatty = lambda: terminal  # type: ignore[method-assign]
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path)
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdin", typed)
             for name, value in environ.items():
                 patch.setenv(name, value)
             try:

