@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class ChatParams(TypedDict, total=False):
-    """Keyword arguments of ``chat.create`` and ``chat.stream``; None counts as not given.
+    """Keyword arguments of ``chat.create`` and ``chat.stream``.
+
+    None counts as not given, for all but ``timeout``.
 
     Attributes:
         model: Model id, maybe with a suffix (``":groq"``, ``":fastest"``); the client's by
