@@ -1,0 +1,98 @@
+"""Every program under ``examples/langchain`` runs, word for word, as its user would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.fault_server import FaultServer, json_reply
+from tests.helpers.gateway import gateway
+from tests.helpers.servers import ROOT
+from tests.langchain.conftest import png
+from tests.langchain.script import whole
+from tests.langchain.test_profiles import ENTRY
+
+FOLDER = ROOT / "examples" / "langchain"
+PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+# What each program shows, on real models where they can do it and else on a scripted server.
+REAL = {
+    "chain": ["The capital of France is Paris."],
+    "streaming": ["Part 1:", "total_tokens", "llama.cpp"],
+    "reasoning": ["reasoning: 7 has no divisor", "text: Yes, 7 is prime."],
+    "tools": ["get_weather {'city': 'Paris'}", "It is 21 degrees and 12:30 in Paris."],
+    "agent": ["get_weather", "It is 21 degrees in Paris."],
+    "structured_output": ["name='Ada' age=36", "{'name': 'Ada', 'age': 36}"],
+    "parallel": ["20 answers", "Hello! How can I help you today?"],
+    "vector_store": ["->", "Cats sleep", "reset your password"],
+}
+SCRIPTED = {
+    "images": ["A logo."],
+    "errors": ["Not found:", "Request id: req-9"],
+    "model_profile": ["shipped:", "'structured_output': True"],
+}
+
+
+@pytest.fixture
+def scripted() -> Iterator[str]:
+    missing = {"error": {"message": "no such model", "code": "model_not_found"}}
+    with FaultServer() as server:
+
+        def answer(request):  # type: ignore[no-untyped-def]
+            if request.json()["model"] == "no-such/model":
+                return json_reply(missing, 404, {"x-request-id": "req-9"})
+            return whole("A logo.")
+
+        server.on("/v1/chat/completions", answer)
+        server.on("/v1/models/openai/gpt-oss-120b", json_reply(ENTRY))
+        server.on("/v1/models", json_reply({"object": "list", "data": [ENTRY]}))
+        yield server.url
+
+
+def run(program: str, url: str, folder: Path, *arguments: str) -> str:
+    environ = {name: os.environ[name] for name in ("PATH", "HF_HOME") if name in os.environ}
+    environ |= {
+        "HUGGINGFACE_BASE_URL": f"{url}/v1",
+        "HF_TOKEN": "hf_not_a_token",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error::ResourceWarning",
+        "HOME": str(folder),
+    }
+    command = [sys.executable, str(FOLDER / f"{program}.py"), *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_every_program_is_run_here_and_short() -> None:
+    assert sorted([*REAL, *SCRIPTED]) == PROGRAMS
+    for program in PROGRAMS:
+        assert len((FOLDER / f"{program}.py").read_text(encoding="utf-8").splitlines()) < 40
+
+
+@pytest.mark.parametrize("program", REAL)
+def test_program_on_real_models(
+    program: str, tmp_path: Path, llama_chat_url: str, llama_embed_url: str
+) -> None:
+    with gateway(llama_chat_url, llama_embed_url) as (url, _):
+        shown = run(program, url, tmp_path)
+    assert [text for text in REAL[program] if text not in shown] == [], shown
+
+
+@pytest.mark.parametrize("program", SCRIPTED)
+def test_program_on_a_scripted_server(program: str, tmp_path: Path, scripted: str) -> None:
+    shown = run(program, scripted, tmp_path)
+    assert [text for text in SCRIPTED[program] if text not in shown] == [], shown
+
+
+def test_the_picture_may_be_a_file(tmp_path: Path, scripted: str) -> None:
+    picture = tmp_path / "logo.png"
+    picture.write_bytes(png())
+    assert "A logo." in run("images", scripted, tmp_path, str(picture))
