@@ -48,7 +48,9 @@ def encode(
     Text-only content becomes a plain string, the form that every provider takes: several
     text parts are joined with a line feed, those of an assistant without anything.
     A tool result must name a call, but not one of this conversation: histories get trimmed,
-    and servers differ about that. Dicts pass in the provider's form; keys that are None are dropped, an empty
+    and servers differ about that.
+
+    Dicts pass in the provider's form; keys that are None are dropped, an empty
     ``tool_calls`` too, tool arguments given as objects become text, and reasoning follows
     ``reasoning_echo``.
 
