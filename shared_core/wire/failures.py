@@ -20,6 +20,7 @@ from shared_core.errors import (
     ErrorContext,
     NameResolutionError,
     ProxyError,
+    RedirectRefusedError,
     ResponseTooLargeError,
     TLSError,
 )
@@ -102,6 +103,10 @@ class Call:
 
 def translate(exc: BaseException, call: Call) -> APIError:
     """Return the error that says what *exc* means for *call*; no reference to it remains."""
+    if _bad_location(exc):
+        return RedirectRefusedError(
+            f"{call.host} redirects to what is not an http address: not followed", **call.context()
+        )
     fault = _fault_of(exc) or _guess(exc)
     fault = replace(fault, reason=call.settings.redact(fault.reason))
     if fault.kind == "timeout":
@@ -116,6 +121,13 @@ def translate(exc: BaseException, call: Call) -> APIError:
     if fault.kind == "protocol":
         return _protocol(fault, call)
     return _unreachable(fault, call)
+
+
+def _bad_location(exc: BaseException) -> bool:
+    """Tell whether httpx itself refused the Location of a redirect, which it always parses."""
+    if isinstance(exc, httpx.RemoteProtocolError):
+        return "location header" in str(exc)
+    return isinstance(exc, httpx.InvalidURL)  # our own address was parsed before
 
 
 def _unreachable(fault: Fault, call: Call) -> APIError:

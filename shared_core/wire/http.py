@@ -1,15 +1,15 @@
 """The HTTP wires: authentication, redirects and errors around one exchange.
 
-Calls go through ``httpx.HTTPTransport`` / ``httpx.AsyncHTTPTransport`` (our subclasses, with a
-pool of our own), so that recorders and instrumentation that patch httpx keep working; or
-through the client that the user gave. This is the only place that reads the token.
+Calls go through an ``httpx.Client`` / ``httpx.AsyncClient`` over our transport (a pool of our
+own), so that recorders and instrumentation that patch httpx keep working; or through the client
+that the user gave. This is the only place that reads the token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NoReturn
 
 import httpx
@@ -128,7 +128,7 @@ class HTTPWire:
     def __init__(self, settings: Settings, *, http_client: httpx.Client | None = None) -> None:
         self.settings = settings
         self._client = http_client
-        self._transports: dict[int, HTTPTransport] = {}
+        self._own: dict[int, tuple[HTTPTransport, httpx.Client]] = {}
 
     def send(self, request: WireRequest) -> WireResponse:
         """Perform one exchange and read its whole body, whatever the status.
@@ -164,9 +164,9 @@ class HTTPWire:
 
     def close(self) -> None:
         """Close all connections; the wire can be used again afterwards."""
-        transport = self._transports.pop(os.getpid(), None)
-        if transport is not None:
-            transport.close()
+        own = self._own.pop(os.getpid(), None)
+        if own is not None:
+            own[0].close()  # not the client: other threads may still use it
 
     def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
         while True:
@@ -182,24 +182,23 @@ class HTTPWire:
 
     def _answer(self, call: Call) -> httpx.Response:
         request = prepare(call)
-        send = self._sender()
+        client = self._client or self._own_client()
         try:
-            return send(request)
+            return client.send(request, stream=True, follow_redirects=False)
         except FAILURES as exc:
             problem = translate(exc, call)
         raise problem
 
-    def _sender(self) -> Callable[[httpx.Request], httpx.Response]:
-        client = self._client
-        if client is not None:
-            return lambda request: client.send(request, stream=True, follow_redirects=False)
+    def _own_client(self) -> httpx.Client:
         pid = os.getpid()
-        transport = self._transports.get(pid)
-        if transport is None:
-            transport = self._transports.setdefault(pid, HTTPTransport(pool_options(self.settings)))
-            for other in [key for key in self._transports if key != pid]:
-                self._transports.pop(other, None)
-        return transport.handle_request
+        own = self._own.get(pid)
+        if own is None:
+            transport = HTTPTransport(pool_options(self.settings))
+            client = httpx.Client(transport=transport, trust_env=False, cookies=_no_cookies())
+            own = self._own.setdefault(pid, (transport, client))
+            for other in [key for key in self._own if key != pid]:
+                self._own.pop(other, None)
+        return own[1]
 
     def _collect(self, call: Call, response: httpx.Response, headers: Headers) -> WireResponse:
         status = response.status_code
@@ -239,10 +238,19 @@ class HTTPWire:
 
 
 def _reader(response: httpx.Response, call: Call) -> Reader:
-    body = response.extensions.get(BODY)
-    if body is not None and not body.started and not body.closed:
+    if (body := _own_body(response)) is not None:
         return body  # type: ignore[no-any-return]
     return ForeignReader(response, call)
+
+
+def _own_body(response: httpx.Response) -> Any:
+    """Return the body of our transport, unless somebody, such as a recorder, has read it."""
+    body = response.extensions.get(BODY)
+    if body is None or body.started or body.closed:
+        return None
+    # httpx ties response and stream into a cycle, which would keep an abandoned body alive.
+    response.stream = httpx.ByteStream(b"")
+    return body
 
 
 def _redirected(call: Call, response: httpx.Response, headers: Headers) -> str | APIError | None:
@@ -253,6 +261,11 @@ def _redirected(call: Call, response: httpx.Response, headers: Headers) -> str |
         return next_hop(call, response.status_code, headers)
     except APIError as exc:
         return exc
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that stays empty: a server may not make us grow, or mark us."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 def _refuse_pickle(name: str) -> NoReturn:
@@ -275,7 +288,7 @@ class AsyncHTTPWire:
     def __init__(self, settings: Settings, *, http_client: httpx.AsyncClient | None = None) -> None:
         self.settings = settings
         self._client = http_client
-        self._transports: dict[int, AsyncHTTPTransport] = {}
+        self._own: dict[int, tuple[AsyncHTTPTransport, httpx.AsyncClient]] = {}
 
     async def send(self, request: WireRequest) -> WireResponse:
         """Perform one exchange and read its whole body, whatever the status.
@@ -313,10 +326,10 @@ class AsyncHTTPWire:
     async def aclose(self) -> None:
         """Close the running loop's connections; the wire can be used again afterwards."""
         loop = asyncio.get_running_loop()
-        transport = self._transports.get(id(loop))
-        if transport is not None and transport.belongs_to(loop):
-            del self._transports[id(loop)]
-            await transport.aclose()
+        own = self._own.get(id(loop))
+        if own is not None and own[0].belongs_to(loop):
+            del self._own[id(loop)]
+            await own[0].aclose()
 
     async def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
         while True:
@@ -335,29 +348,32 @@ class AsyncHTTPWire:
         client = self._client
         try:
             if client is None:
-                return await self._transport().handle_async_request(request)
+                own = self._own_client()
+                return await own.send(request, stream=True, follow_redirects=False)
             async with asyncio.timeout(call.deadline.remaining()):
                 return await client.send(request, stream=True, follow_redirects=False)
         except FAILURES as exc:
             problem = translate(exc, call)
         raise problem
 
-    def _transport(self) -> AsyncHTTPTransport:
+    def _own_client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        transport = self._transports.get(id(loop))
-        if transport is None or not transport.belongs_to(loop):
+        own = self._own.get(id(loop))
+        if own is None or not own[0].belongs_to(loop):
             self._sweep()
             transport = AsyncHTTPTransport(pool_options(self.settings), loop)
-            self._transports[id(loop)] = transport
-        return transport
+            client = httpx.AsyncClient(transport=transport, trust_env=False, cookies=_no_cookies())
+            own = self._own[id(loop)] = (transport, client)
+        return own[1]
 
     def _sweep(self) -> None:
         """Forget the pools of loops that have ended, and leave a parent's alone."""
-        for key, transport in list(self._transports.items()):
+        for key, (transport, client) in list(self._own.items()):
             if transport.inherited:
-                _inherited.append(self._transports.pop(key, None))
+                _inherited.append((transport, client))
+                self._own.pop(key, None)
             elif transport.ended:
-                self._transports.pop(key, None)
+                self._own.pop(key, None)
                 transport.abandon()
 
     async def _collect(
@@ -401,7 +417,6 @@ class AsyncHTTPWire:
 
 
 def _async_reader(response: httpx.Response, call: Call) -> AsyncReader:
-    body = response.extensions.get(BODY)
-    if body is not None and not body.started and not body.closed:
+    if (body := _own_body(response)) is not None:
         return body  # type: ignore[no-any-return]
     return AsyncForeignReader(response, call)

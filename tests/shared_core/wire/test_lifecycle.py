@@ -345,7 +345,7 @@ def test_copies_and_pickles_start_empty(server: FaultServer, endless: str) -> No
             wire.send(request(server.url + "/x"))
         for twin in (copy.deepcopy(wire), copy.copy(wire), pickle.loads(pickle.dumps(wire))):
             assert type(twin) is type(wire)
-            assert twin._transports == {}
+            assert twin._own == {}
         assert TOKEN.encode() not in pickle.dumps(wire)
         assert TOKEN not in repr(wire) + repr(vars(wire))
         if isinstance(wire, HTTPWire):

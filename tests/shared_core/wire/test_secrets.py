@@ -166,6 +166,15 @@ def test_token_goes_to_configured_hosts_only(caller: Caller, server: FaultServer
     assert "authorization" in server.requests[0].headers
 
 
+def test_cookies_are_not_kept(caller: Caller, server: FaultServer) -> None:
+    server.on("/x", json_reply("ok", headers={"set-cookie": "track=1; Path=/"}))
+    caller.send(server.url + "/x")
+    assert caller.send(server.url + "/x").headers["set-cookie"].startswith("track")
+    assert "cookie" not in server.requests[1].headers
+    ((_, client),) = caller.wire._own.values()
+    assert len(client.cookies.jar) == 0
+
+
 def test_token_is_asked_for_each_request(caller: Caller, server: FaultServer) -> None:
     tokens = iter(["hf_first0000000000", "hf_second000000000"])
     caller.configure(api_key=lambda: next(tokens))
