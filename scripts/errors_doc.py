@@ -67,6 +67,9 @@ ATTRIBUTES = """\
 | `APIResponseValidationError` | `status_code`, `content_type`, `body`, `headers` |
 | `InvalidSettingError` | `setting`, `source` |
 | `MissingTokenError` | `looked_at` |
+| `JobFailedError` | `job`, `status`, `server_message` |
+| `JobTimeoutError` | `job`, `status`, `deadline`; also a `TimeoutError` |
+| any error after a job was queued | `job`, for `client.providers.resume(error.job)` |
 | `StructuredOutputError`, `ToolArgumentsError` | `text`: what the model wrote |
 
 ## Which answer becomes which error

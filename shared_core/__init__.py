@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from shared_core.errors import IncompleteResponseError as IncompleteResponseError
     from shared_core.errors import InternalServerError as InternalServerError
     from shared_core.errors import InvalidSettingError as InvalidSettingError
+    from shared_core.errors import JobFailedError as JobFailedError
+    from shared_core.errors import JobTimeoutError as JobTimeoutError
     from shared_core.errors import MissingTokenError as MissingTokenError
     from shared_core.errors import ModelLoadingError as ModelLoadingError
     from shared_core.errors import ModelNotFoundError as ModelNotFoundError
@@ -182,6 +184,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "IncompleteResponseError",
         "InternalServerError",
         "InvalidSettingError",
+        "JobFailedError",
+        "JobTimeoutError",
         "MissingTokenError",
         "ModelLoadingError",
         "ModelNotFoundError",

@@ -123,6 +123,8 @@ class RouterError(Exception):
         texts: Of an embedding call: ``(start, end)`` of the texts whose request failed.
         partial: What arrived before, where a call gets more than one answer. Of an embedding
             call: a dict from the number of a text to its vector.
+        job: Of a call that a provider had queued: the job, with its ids and addresses, for
+            ``client.providers.resume(error.job)``.
     """
 
     guidance: str = "See docs/errors.md."
@@ -130,6 +132,7 @@ class RouterError(Exception):
     failover: ClassVar[bool] = False
     texts: tuple[int, int] | None = None
     partial: Any = None
+    job: Any = None
 
     def __init__(self, message: str = "", *, guidance: str | None = None) -> None:
         self.message = clean(redact(message))
@@ -270,6 +273,8 @@ class APIError(RouterError):
             facts.append(f"provider {shorten(self.provider, 40)}")
         if self.request_id:
             facts.append(f"request id {shorten(self.request_id, 80)}")
+        if getattr(self.job, "id", None):
+            facts.append(f"job {shorten(self.job.id, 80)}")
         if self.attempts > 1:
             facts.append(f"{self.attempts} attempts")
         if self.elapsed is not None:

@@ -42,6 +42,7 @@ from shared_core.error_base import (
     redact,
     shorten,
 )
+from shared_core.error_jobs import JobFailedError, JobTimeoutError
 from shared_core.error_status import (
     AnonymousRateLimitError,
     APIResponseValidationError,
@@ -108,6 +109,8 @@ __all__ = [
     "IncompleteResponseError",
     "InternalServerError",
     "InvalidSettingError",
+    "JobFailedError",
+    "JobTimeoutError",
     "MissingTokenError",
     "ModelLoadingError",
     "ModelNotFoundError",
