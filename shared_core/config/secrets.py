@@ -47,6 +47,11 @@ class Secret:
         """Return the value; for the HTTP wire only."""
         return self._value
 
+    @property
+    def is_hub_token(self) -> bool:
+        """Whether it is a token of the Hub: those, OAuth tokens included, begin with ``hf_``."""
+        return self._value.startswith("hf_")
+
     def redact(self, text: str) -> str:
         """Return *text* with the value hidden.
 
