@@ -1,0 +1,8 @@
+"""Checks that any LlamaIndex provider of an OpenAI-compatible service can be held against."""
+
+from __future__ import annotations
+
+from tests.llama_index.conformance.embedding import EmbeddingConformance
+from tests.llama_index.conformance.llm import LLMConformance
+
+__all__ = ["EmbeddingConformance", "LLMConformance"]

@@ -1,0 +1,61 @@
+"""The suite on other packages, as far as they are installed. Not part of the tests."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from tests.llama_index.conformance import EmbeddingConformance, LLMConformance
+from tests.llama_index.conformance.test_hfrouter import TestHFRouter, TestHFRouterEmbedding
+
+__all__ = ["TestHFRouter", "TestHFRouterEmbedding"]
+
+
+def installed(module: str) -> bool:
+    """Tell whether *module* can be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+if installed("llama_index.llms.openai_like"):
+
+    class TestOpenAILike(LLMConformance):
+        def make(self, base_url: str, **options: Any) -> Any:
+            module = import_module("llama_index.llms.openai_like")
+            given = {"api_key": "k", "is_chat_model": True, "is_function_calling_model": True}
+            return module.OpenAILike(
+                model="org/model", api_base=base_url, max_retries=0, **{**given, **options}
+            )
+
+
+if installed("llama_index.llms.huggingface_api"):
+
+    class TestHuggingFaceInferenceAPI(LLMConformance):
+        def make(self, base_url: str, **options: Any) -> Any:
+            module = import_module("llama_index.llms.huggingface_api")
+            options["num_output"] = options.pop("max_tokens", 256)
+            options["token"] = options.pop("api_key", "k")
+            return module.HuggingFaceInferenceAPI(model=base_url, **options)
+
+
+if installed("llama_index.embeddings.openai_like"):
+
+    class TestOpenAILikeEmbedding(EmbeddingConformance):
+        def make(self, base_url: str, **options: Any) -> Any:
+            module = import_module("llama_index.embeddings.openai_like")
+            given = {"api_key": "k", **options}
+            return module.OpenAILikeEmbedding(
+                model_name="org/embed", api_base=base_url, max_retries=0, **given
+            )
+
+
+if installed("llama_index.embeddings.huggingface_api"):
+
+    class TestHuggingFaceInferenceAPIEmbedding(EmbeddingConformance):
+        def make(self, base_url: str, **options: Any) -> Any:
+            module = import_module("llama_index.embeddings.huggingface_api")
+            options["token"] = options.pop("api_key", "k")
+            return module.HuggingFaceInferenceAPIEmbedding(model_name=base_url, **options)
