@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -477,3 +479,24 @@ def _encoded(*events: Any) -> list[bytes]:
     import json
 
     return [json.dumps(item).encode() for item in events]
+
+
+def test_closing_from_another_thread_ends_the_reader(server: FaultServer) -> None:
+    server.on(PATH, sse(*TOKENS, done=False, end=Hang()))
+    with client_of(server) as client:
+        stream = client.chat.stream("hi")
+        seen: list[str] = []
+        ended = threading.Event()
+
+        def read() -> None:
+            with contextlib.suppress(StreamError):
+                seen.extend(item.text for item in stream)
+            ended.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert not ended.wait(0.2)  # it waits for the fourth event
+        stream.close()
+        assert ended.wait(5)
+        reader.join()
+        assert server.wait_open(0)
