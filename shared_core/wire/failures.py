@@ -73,6 +73,7 @@ class Call:
     @classmethod
     def begin(cls, request: WireRequest, settings: Settings) -> Call:
         """Return the call for *request*; its time runs from now."""
+        settings = request.settings or settings
         deadline = Deadline(request.timeout, connect_timeout=settings.connect_timeout)
         return cls(request, settings, deadline, request.url, monotonic())
 

@@ -21,17 +21,10 @@ from shared_core.wire.failures import FAILURES, Call, translate
 from shared_core.wire.inflate import ACCEPT_ENCODING
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 from shared_core.wire.outgoing import add_headers, encoded_body, parsed_url, response_headers
-from shared_core.wire.streams import (
-    AsyncForeignReader,
-    AsyncHTTPStream,
-    AsyncReader,
-    ForeignReader,
-    HTTPStream,
-    Reader,
-)
+from shared_core.wire.streams import AsyncHTTPStream, HTTPStream, async_reader_for, reader_for
 from shared_core.wire.tls import context_for
 from shared_core.wire.transport.async_pool import AsyncHTTPTransport
-from shared_core.wire.transport.options import BODY, DEADLINE, PoolOptions
+from shared_core.wire.transport.options import DEADLINE, PoolOptions
 from shared_core.wire.transport.route import parse_proxy
 from shared_core.wire.transport.sync_pool import HTTPTransport
 
@@ -108,7 +101,7 @@ def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
     if secret is not None:
         headers[b"authorization"] = (
             b"Authorization",
-            b"Bearer " + secret.get_secret_value().encode("ascii"),
+            f"{call.request.auth_scheme} {secret.get_secret_value()}".encode("ascii"),
         )
 
 
@@ -155,7 +148,7 @@ class HTTPWire:
         status = response.status_code
         if not is_event_stream(status, headers):
             return self._collect(call, response, headers)
-        reader = _reader(response, call)
+        reader = reader_for(response, call)
         try:
             return HTTPStream(call, status, headers, reader, decoded=response.is_stream_consumed)
         except APIError:
@@ -202,7 +195,7 @@ class HTTPWire:
 
     def _collect(self, call: Call, response: httpx.Response, headers: Headers) -> WireResponse:
         status = response.status_code
-        reader = _reader(response, call)
+        reader = reader_for(response, call)
         problem: APIError | None = None
         try:
             collector = Collector(call, status, headers, decoded=response.is_stream_consumed)
@@ -235,22 +228,6 @@ class HTTPWire:
 
     def __repr__(self) -> str:
         return f"HTTPWire({self.settings.base_url!r})"
-
-
-def _reader(response: httpx.Response, call: Call) -> Reader:
-    if (body := _own_body(response)) is not None:
-        return body  # type: ignore[no-any-return]
-    return ForeignReader(response, call)
-
-
-def _own_body(response: httpx.Response) -> Any:
-    """Return the body of our transport, unless somebody, such as a recorder, has read it."""
-    body = response.extensions.get(BODY)
-    if body is None or body.started or body.closed:
-        return None
-    # httpx ties response and stream into a cycle, which would keep an abandoned body alive.
-    response.stream = httpx.ByteStream(b"")
-    return body
 
 
 def _redirected(call: Call, response: httpx.Response, headers: Headers) -> str | APIError | None:
@@ -316,7 +293,7 @@ class AsyncHTTPWire:
         if not is_event_stream(status, headers):
             return await self._collect(call, response, headers)
         decoded = response.is_stream_consumed
-        reader = _async_reader(response, call)
+        reader = async_reader_for(response, call)
         try:
             return AsyncHTTPStream(call, status, headers, reader, decoded=decoded)
         except APIError:
@@ -381,7 +358,7 @@ class AsyncHTTPWire:
     ) -> WireResponse:
         status = response.status_code
         decoded = response.is_stream_consumed
-        reader = _async_reader(response, call)
+        reader = async_reader_for(response, call)
         problem: APIError | None = None
         try:
             collector = Collector(call, status, headers, decoded=decoded)
@@ -414,9 +391,3 @@ class AsyncHTTPWire:
 
     def __repr__(self) -> str:
         return f"AsyncHTTPWire({self.settings.base_url!r})"
-
-
-def _async_reader(response: httpx.Response, call: Call) -> AsyncReader:
-    if (body := _own_body(response)) is not None:
-        return body  # type: ignore[no-any-return]
-    return AsyncForeignReader(response, call)

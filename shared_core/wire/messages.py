@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pydantic_core
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
 
 
 class Headers(Mapping[str, str]):
@@ -58,6 +61,9 @@ class WireRequest:
             meaningful events of a stream. ``None`` waits for ever.
         stream: Whether the body is to be handed over while it arrives.
         auth: Whether the token of the settings is attached. False for media URLs.
+        auth_scheme: First word of the Authorization header; fal-ai's own host wants ``Key``.
+        settings: Settings that hold for this request, e.g. another endpoint's address and
+            token; None: those of the wire.
         idempotent: Whether repeating the request cannot cost money or change state.
         operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ... for errors and events.
         model: Model id as asked for, for errors and events.
@@ -72,6 +78,8 @@ class WireRequest:
     timeout: float | None = None
     stream: bool = False
     auth: bool = True
+    auth_scheme: str = "Bearer"
+    settings: Settings | None = None
     idempotent: bool = False
     operation: str = ""
     model: str | None = None
