@@ -209,13 +209,16 @@ def _pixels(array: NDArray[Any], field: str) -> NDArray[np.uint8]:
             setting=field,
         )
     if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
+        plain: NDArray[np.uint8] = np.ascontiguousarray(array)
+        return plain
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
+        grey: NDArray[np.uint8] = np.where(array, np.uint8(255), np.uint8(0))
+        return grey
     if array.dtype.kind == "f" and np.isfinite(array).all():
         low, high = float(array.min()), float(array.max())
         if low >= 0 and high <= 1:
-            return np.rint(array * 255).astype(np.uint8)
+            scaled: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+            return scaled
     raise InvalidSettingError(
         f"{field} is an array of {array.dtype} that is not an image",
         setting=field,

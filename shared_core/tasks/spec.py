@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar
 
+from shared_core.config.plain import plain
 from shared_core.config.validate import check_header, check_header_value, check_timeout
 from shared_core.errors import InvalidSettingError
 
@@ -99,6 +100,23 @@ class Payload:
         kind = (rename or {}).get(kind.partition(";")[0], kind)
         return f"data:{kind};base64,{self.base64_text()}"
 
+    def with_parameters(self, extra: Any) -> Payload:
+        """Return this payload with further parameters; one that is None is taken out.
+
+        Args:
+            extra: The caller's ``extra_parameters``, or None.
+
+        Raises:
+            InvalidSettingError: It is not a dict of JSON values.
+        """
+        if extra is None:
+            return self
+        merged = {
+            **self.parameters,
+            **plain(_mapping("extra_parameters", extra), "extra_parameters"),
+        }
+        return replace(self, parameters={k: v for k, v in merged.items() if v is not None})
+
     def with_file(self, content: bytes, media_type: str | None) -> Payload:
         """Return this payload with the bytes of its file in place of the address."""
         return replace(self, binary=content, media_type=media_type, url=None)
@@ -134,6 +152,8 @@ class Call(TypedDict, total=False):
         provider: Who serves the call. None is hf-inference; ``"auto"`` is the first provider
             of the model's mapping (one more request); else a name such as ``"fal-ai"``.
         provider_id: The provider's own id of the model: no mapping is looked up.
+        extra_parameters: Further parameters, among those of the task; they win over them. None
+            takes one out.
         extra_body: Further fields of the body; they win over all others.
         extra_headers: Headers of this call.
         bill_to: Organisation that pays for this call.
@@ -151,6 +171,7 @@ class Call(TypedDict, total=False):
     model: str | None
     provider: str | None
     provider_id: str | None
+    extra_parameters: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
     bill_to: str | None
@@ -200,7 +221,7 @@ class CallOptions:
         timeout = check_timeout(call["timeout"]) if "timeout" in call else settings.timeout
         return cls(
             provider_id=call.get("provider_id"),
-            extra_body=_mapping("extra_body", call.get("extra_body")),
+            extra_body=plain(_mapping("extra_body", call.get("extra_body")), "extra_body"),
             extra_headers=_headers(call.get("extra_headers")),
             bill_to=None if payer is None else check_header_value(payer, setting="bill_to"),
             timeout=timeout,

@@ -1,0 +1,140 @@
+"""Checks of the parameters of tasks, before anything is sent; each names what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from shared_core.config.checks import refused, text
+from shared_core.config.plain import plain
+from shared_core.errors import InvalidSettingError
+from shared_core.media.input import Kind, load
+from shared_core.tasks.spec import Payload
+
+Check: TypeAlias = Callable[[str, Any], Any]
+
+
+def parameters(**given: tuple[Any, Check]) -> dict[str, Any]:
+    """Return the parameters that are not None, each checked.
+
+    Args:
+        **given: Name -> value and its check.
+
+    Raises:
+        InvalidSettingError: One is refused; it is named.
+    """
+    return {name: check(name, value) for name, (value, check) in given.items() if value is not None}
+
+
+def choice(*allowed: str) -> Check:
+    """Return a check for one of a few words."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise refused(name, f"one of {', '.join(allowed)}", value)
+        return value
+
+    return check
+
+
+def texts(least: int = 1) -> Check:
+    """Return a check for a list of texts, none of them empty."""
+
+    def check(name: str, value: Any) -> list[str]:
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            raise refused(name, "a list of texts", value, show=False)
+        if len(value) < least:
+            raise InvalidSettingError(
+                f"{name} needs at least {least} text{'s' if least > 1 else ''}, not {len(value)}",
+                setting=name,
+            )
+        return [text(f"{name}[{at}]", item) for at, item in enumerate(value)]
+
+    return check
+
+
+def options(name: str, value: Any) -> dict[str, Any]:
+    """Return *value* if it is a dict of JSON values; entries that are None are left out."""
+    if not isinstance(value, Mapping):
+        raise refused(name, "a dict", value, show=False)
+    return {key: item for key, item in plain(value, name).items() if item is not None}
+
+
+def template(name: str, value: Any) -> str:
+    """Return *value* if it is text with a place for the label, ``{}``."""
+    if "{}" not in text(name, value):
+        raise InvalidSettingError(f"{name} needs {{}} where the label goes", setting=name)
+    return str(value)
+
+
+def timestamps(name: str, value: Any) -> bool | str:
+    """Return True, False, ``"word"`` or ``"char"``."""
+    if isinstance(value, bool) or value in ("word", "char"):
+        return value  # type: ignore[no-any-return]
+    raise refused(name, "True, False, 'word' or 'char'", value)
+
+
+def size(name: str, value: Any) -> dict[str, int]:
+    """Return ``(width, height)`` or ``{"width", "height"}`` as the latter."""
+    if isinstance(value, Mapping) and value.keys() == {"width", "height"}:
+        value = (value["width"], value["height"])
+    wrong = isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2
+    if wrong or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in value):
+        raise refused(name, "(width, height) in pixels", value)
+    return {"width": value[0], "height": value[1]}
+
+
+def columns(name: str, value: Any) -> dict[str, list[str]]:
+    """Return a table as column -> cells as text; a DataFrame has ``to_dict``.
+
+    Raises:
+        InvalidSettingError: It is no table: empty, or with columns of different lengths.
+    """
+    if not isinstance(value, Mapping) and hasattr(value, "to_dict"):
+        value = value.to_dict("list")
+    if not isinstance(value, Mapping) or not value:
+        raise refused(name, "a dict of column -> list of cells", value, show=False)
+    table = {}
+    for column, cells in value.items():
+        if isinstance(cells, str | bytes) or not isinstance(cells, Sequence):
+            raise refused(f"{name}[{column!r:.40}]", "a list of cells", cells, show=False)
+        table[str(column)] = [_cell(f"{name}[{column!r:.40}]", cell) for cell in cells]
+    lengths = {len(cells) for cells in table.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        raise InvalidSettingError(
+            f"{name} has columns of {', '.join(map(str, sorted(lengths)))} cells; all need "
+            "the same number, at least 1",
+            setting=name,
+        )
+    return table
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None or isinstance(value, Mapping | list | tuple | bytes):
+        raise refused(f"a cell of {name}", "text or a number", value, show=False)
+    return str(plain(value, name)) if isinstance(value, str) else str(value)
+
+
+def with_file(
+    source: Any, field: str, kind: Kind, *, inputs: Any = None, given: dict[str, Any] | None = None
+) -> Payload:
+    """Return the payload of a task with a file.
+
+    Args:
+        source: What the caller gave for the file.
+        field: Name of that parameter.
+        kind: What sort of file the task wants.
+        inputs: The rest of the input, if there is more than the file.
+        given: Checked parameters.
+
+    Raises:
+        InvalidSettingError: The file cannot be used.
+    """
+    found = load(source, field, kind)
+    return Payload(
+        inputs=inputs,
+        parameters=given or {},
+        binary=found.content,
+        media_type=found.media_type,
+        url=found.url,
+    )
