@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -12,6 +12,7 @@ from shared_core.errors import APIError
 from shared_core.wire.answer import Decoder
 from shared_core.wire.failures import FAILURES, Call, translate
 from shared_core.wire.messages import Headers
+from shared_core.wire.transport.options import BODY
 
 DRAIN_BYTES = 64 * 1024
 """Most bytes read after the end of the data to keep a connection."""
@@ -98,6 +99,30 @@ class AsyncForeignReader:
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+def reader_for(response: httpx.Response, call: Call) -> Reader:
+    """Return what reads the body of *response*: ours directly, others through httpx."""
+    if (body := _own_body(response)) is not None:
+        return body  # type: ignore[no-any-return]
+    return ForeignReader(response, call)
+
+
+def async_reader_for(response: httpx.Response, call: Call) -> AsyncReader:
+    """Return what reads the body of *response*: ours directly, others through httpx."""
+    if (body := _own_body(response)) is not None:
+        return body  # type: ignore[no-any-return]
+    return AsyncForeignReader(response, call)
+
+
+def _own_body(response: httpx.Response) -> Any:
+    """Return the body of our transport, unless somebody, such as a recorder, has read it."""
+    body = response.extensions.get(BODY)
+    if body is None or body.started or body.closed:
+        return None
+    # httpx ties response and stream into a cycle, which would keep an abandoned body alive.
+    response.stream = httpx.ByteStream(b"")
+    return body
 
 
 class _Base:
