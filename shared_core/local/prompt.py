@@ -41,6 +41,17 @@ _INSTRUCTION_WORD = re.compile(
     r"friendly conversation|expert|chatbot|passages? below|:$)|:$",
     re.IGNORECASE,
 )
+_LABEL = re.compile(
+    r"^[ \t]*(?:(?:new|original|existing|helpful|refined|final)[ ]+)?(?:context|answer)[ \t]*:"
+    r"[ \t]*|^we have provided an existing answer:[ \t]*",
+    re.IGNORECASE,
+)
+# Both frameworks have a model turn a follow-up into a question that stands alone.
+_REPHRASE = re.compile(
+    r"follow[- ]?up (?:input|message|question)(?::|>\n)(?P<said>[^\n]+)\s{1,9}"
+    r"<?standalone (?:question|message)(?::|>)\s{0,9}$",
+    re.IGNORECASE,
+)
 _LIST_MARK = re.compile(r"^(?:[-*+•]|\d+[.)])\s+")
 
 
@@ -51,10 +62,12 @@ class Prompt:
     Attributes:
         question: What is asked now; empty when nothing is.
         context: Texts that may hold the answer, in the order of the conversation.
+        follow_up: What is to be rephrased as a question that stands alone, if that is asked.
     """
 
     question: str
     context: list[str]
+    follow_up: str | None = None
 
 
 def parse(messages: Sequence[tuple[str, str]]) -> Prompt:
@@ -77,7 +90,10 @@ def parse(messages: Sequence[tuple[str, str]]) -> Prompt:
             if index == asking:
                 question = found
         context.append(_context_of(rest))
-    return Prompt(question, [text for text in context if text.strip()])
+    # The end is enough, and bounds the time.
+    rephrase = _REPHRASE.search(messages[asking][1][-4000:]) if asking is not None else None
+    follow_up = rephrase["said"].strip() if rephrase else None
+    return Prompt(question, [text for text in context if text.strip()], follow_up)
 
 
 def _split(text: str, *, whole: bool) -> tuple[str, str]:
@@ -120,6 +136,7 @@ def _context_of(text: str) -> str:
 
 
 def _without_instructions(line: str) -> str:
+    line = _LABEL.sub("", line, count=1)
     parts = re.split(r"(?<=[.!?:])(\s+)", line)
     kept = "".join(
         "" if _is_instruction(part) else part + (parts[index + 1] if index + 1 < len(parts) else "")

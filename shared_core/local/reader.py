@@ -83,6 +83,8 @@ def answer(prompt: Prompt, *, encoder: Encoder | None = None, max_sentences: int
         Sentences word for word in source order, or :data:`NO_ANSWER`, :data:`NO_CONTEXT`
         or :data:`NO_QUESTION`.
     """
+    if prompt.follow_up is not None:
+        return prompt.follow_up  # it cannot rephrase: the words as they were said
     if not prompt.question:
         return NO_QUESTION
     sentences = [s for s in split(prompt.context) if not s.text.endswith("?") and _words(s.text)]

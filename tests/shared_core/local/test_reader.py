@@ -43,6 +43,14 @@ LAYOUTS = {
     "question last": [("user", f"Context:\n{FACTS}\n\nQuestion: {QUERY}\n\nHelpful Answer:")],
     "LlamaIndex": [("user", LLAMA_INDEX.format(context=FACTS, query=QUERY))],
     "LlamaIndex refine": [("user", REFINE.format(context=FACTS, query=QUERY))],
+    "LlamaIndex refine, chat": [
+        (
+            "user",
+            "You are an expert Q&A system that strictly operates in two modes when refining "
+            f"existing answers.\nNew Context: {FACTS}\nQuery: {QUERY}\n"
+            "Original Answer: The dome opens at dusk.\nNew Answer: ",
+        )
+    ],
     "tags": [("user", f"Use the documents.\n<context>\n{FACTS}\n</context>\n\n{QUERY}")],
     "plain": [("user", f"{FACTS}\n\n{QUERY}")],
     "one line": [("user", f"{FACTS} {QUERY}")],
@@ -67,6 +75,19 @@ def test_question_and_context_are_found_in_the_usual_layouts(name: str) -> None:
         "|"
     )
     assert reader.answer(prompt) == "The dome opens at dusk."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rephrase the follow up question to be a standalone question.\n\nChat History:\n"
+        f"user: Hi\nassistant: {FACTS}\nFollow Up Input: And the dome?\nStandalone question:",
+        "Rewrite the message.\n\n<Chat History>\nuser: Hi\n\n<Follow Up Message>\nAnd the dome?\n\n"
+        "<Standalone question>\n",
+    ],
+)
+def test_a_follow_up_is_given_back_as_it_was_said(text: str) -> None:
+    assert reader.answer(parse([("user", text)])) == "And the dome?"
 
 
 def test_what_the_assistant_said_is_not_a_source() -> None:
@@ -169,6 +190,8 @@ HOSTILE = [
     '."' * 100_000,
     ". " + " " * 200_000,
     "question " * 50_000,
+    "follow up input:" * 20_000 + " " * 100_000,
+    "answer: " * 50_000,
     "*" * 200_000,
     "?" * 100_000,
 ]
