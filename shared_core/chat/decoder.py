@@ -322,10 +322,12 @@ class ChatStreamDecoder:
         return StreamError(what, partial=self.partial(), **self._answered.error_context())
 
     def _too_large(self, what: str) -> ResponseTooLargeError:
-        return ResponseTooLargeError(
+        error = ResponseTooLargeError(
             f"{what} (limits.max_event_bytes)",
             status_code=self._answered.status,
             content_type=self._answered.headers.get("content-type"),
             headers=self._answered.headers,
             **self._answered.error_context(),
         )
+        error.partial = self.partial()
+        return error

@@ -142,6 +142,7 @@ class StreamState:
             where = "before the answer was complete"
             self.error = self.decoder.interrupted(where, cause=error.message)
         else:
+            error.partial = self.decoder.partial()
             self.error = error
 
     def close(self) -> None:
