@@ -110,7 +110,8 @@ def _anthropic_result(block: Mapping[str, Any], pending: list[Part]) -> ChatMess
 def _tool(message: ToolMessage, pending: list[Part]) -> ChatMessage:
     label = f"tool {message.name}" if message.name else f"tool call {message.tool_call_id}"
     text = _tool_text(message.content, pending, label)
-    return ChatMessage("tool", text, name=message.name, tool_call_id=message.tool_call_id)
+    # No name: the call's id says which tool it was, and strict servers know no other field.
+    return ChatMessage("tool", text, tool_call_id=message.tool_call_id)
 
 
 def _tool_text(content: str | Sequence[Block], pending: list[Part], label: str) -> str:

@@ -32,7 +32,7 @@ MESSAGE_KEYS = {
     "developer": {"role", "content", "name"},
     "user": {"role", "content", "name"},
     "assistant": {"role", "content", "name", "tool_calls", "reasoning_content"},
-    "tool": {"role", "content", "name", "tool_call_id"},
+    "tool": {"role", "content", "tool_call_id"},
 }
 PART_KEYS = {
     "image_url": {"url", "detail"},

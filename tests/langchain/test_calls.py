@@ -52,6 +52,7 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize("where", ["constructor", "call", "bind", "stream"])
 def test_parameters_are_sent_as_set(name: str, where: str, stub: StubServer) -> None:
+    """Pain 7: parameters dropped or truncated elsewhere; temperature 0 stays 0."""
     value = PARAMETERS[name]
     given = {"model": "org/m", "base_url": stub.base_url, "api_key": "t"}
     if where == "constructor":
@@ -87,6 +88,7 @@ def test_unknown_keywords_of_a_call_go_into_the_body() -> None:
     [("temprature", "temperature"), ("max_token", "max_tokens"), ("apikey", "api_key")],
 )
 def test_unknown_keywords_of_the_constructor_are_refused(name: str, near: str) -> None:
+    """Trap 12: pydantic would ignore them."""
     with pytest.raises(InvalidSettingError, match=near):
         ChatHFRouter(model="org/m", **{name: 1})
 
@@ -115,6 +117,7 @@ def test_one_setting_given_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("timeout", [60, 60.0, None])
 def test_timeouts(timeout: Any) -> None:
+    """Trap 16."""
     assert ChatHFRouter(model="a/b", timeout=timeout).timeout == timeout
 
 
@@ -151,6 +154,7 @@ def test_the_environment_is_asked_for_the_key(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_bill_to_and_headers_are_sent() -> None:
+    """Pain 15."""
     with serving(whole()) as server:
         model = model_of(server, bill_to="acme", default_headers={"x-team": "blue"})
         model.invoke("Hi", extra_headers={"x-run": "1"})
@@ -223,6 +227,7 @@ NAMED = {"type": "function", "function": {"name": "add"}}
     ],
 )
 def test_tool_choice(choice: Any, asked: Any) -> None:
+    """Pain 8: the semantics of OpenAI."""
     with serving(whole()) as server:
         model_of(server).bind_tools([add], tool_choice=choice).invoke("Hi")
         assert sent(server).get("tool_choice") == asked
@@ -317,6 +322,7 @@ def test_metadata_of_an_answer() -> None:
 
 
 def test_usage_details_are_whole_numbers() -> None:
+    """Trap 4: None and floats break the sum."""
     usage = {
         "prompt_tokens": 9,
         "completion_tokens": 5,
@@ -370,6 +376,7 @@ def test_thinking_tags_are_split_on_request() -> None:
 def test_reasoning_is_sent_back_where_wanted(
     echo: Any, with_call: bool, without_call: bool
 ) -> None:
+    """Pain 5: a tool loop without it is a 400."""
     kept = {"reasoning_content": "hm"}
     history = [
         HumanMessage("a"),
@@ -425,6 +432,7 @@ def test_fields_can_be_configured_by_a_run() -> None:
 
 
 async def test_forty_parallel_calls_use_no_thread() -> None:
+    """Native async."""
     import threading
 
     with serving(whole()) as server:

@@ -40,7 +40,7 @@ async def test_no_texts_need_no_request(stub: StubServer) -> None:
 
 
 async def test_many_texts_go_in_batches(stub: StubServer) -> None:
-    """Peers send all 40 at once and get a 413."""
+    """Pain 10. Peers send all 40 at once and get a 413."""
     texts = [str(n) for n in range(70)]
     expected = [vector(text) for text in texts]
     assert of(stub).embed_documents(texts) == expected
@@ -81,7 +81,7 @@ def tei(server: FaultServer) -> list[dict[str, Any]]:
 
 
 def test_a_tei_server_is_given_by_its_address() -> None:
-    """langchain-huggingface refuses URLs since 1.2.2."""
+    """Pain 2. langchain-huggingface refuses URLs since 1.2.2."""
     with FaultServer() as server:
         bodies = tei(server)
         embeddings = HFRouterEmbeddings(

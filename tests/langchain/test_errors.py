@@ -75,6 +75,7 @@ def answer(status: int, body: Any) -> Any:
 
 @pytest.mark.parametrize(("status", "body", "ours", "theirs", "retryable"), STATUSES)
 async def test_statuses(status: int, body: Any, ours: type, theirs: type, retryable: bool) -> None:
+    """Trap 14: classes follow status and machine code, never prose."""
     with serving(answer(status, body)) as server:
         model = model_of(server)
         with pytest.raises(theirs) as caught:
@@ -193,6 +194,7 @@ def test_the_servers_answer_reaches_the_trace() -> None:
 
 
 def test_no_retry_by_default_and_as_many_as_asked() -> None:
+    """Pain 14."""
     replies = [json_reply(openai("slow"), 429, {"retry-after": "0"})] * 2
     with serving(*replies, whole()) as server:
         with pytest.raises(lc.ModelRateLimitError):

@@ -201,7 +201,7 @@ def test_copies_refuse_unknown_fields() -> None:
 
 
 def test_one_object_serves_several_event_loops(stub: StubServer) -> None:
-    """Peers fail with "Event loop is closed" from the second loop on."""
+    """Trap 19, pain 11. Peers fail with "Event loop is closed" from the second loop on."""
     model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
     embeddings = HFRouterEmbeddings(model="a/b", base_url=stub.base_url, api_key="t")
 
@@ -303,6 +303,7 @@ def test_usage_is_collected_by_langchains_own_counter() -> None:
 
 @anyio
 async def test_several_prompts_at_once_raise_the_first_error() -> None:
+    """Trap 15."""
     bad = json_reply({"error": {"message": "no", "code": 400}}, 400)
     with serving(bad, whole()) as server:
         with pytest.raises(shared_core.BadRequestError):

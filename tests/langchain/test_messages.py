@@ -256,10 +256,11 @@ def test_refusals_are_kept() -> None:
 
 
 def test_tool_result_of_text_parts_is_text() -> None:
+    """Trap 17: the protocol has text there, and no status."""
     content: Any = ["a", {"type": "text", "text": "b"}, {"type": "json", "x": 1}]
     message = one(ToolMessage(content, tool_call_id="1", name="f"))
     assert message.content == 'a\nb\n{"type": "json", "x": 1}'
-    assert (message.role, message.tool_call_id, message.name) == ("tool", "1", "f")
+    assert (message.role, message.tool_call_id, message.name) == ("tool", "1", None)
 
 
 def test_media_of_tool_results_follow_the_last_neighbour() -> None:

@@ -197,6 +197,7 @@ def test_a_tokenizer_file(tmp_path: Path) -> None:
 def test_init_chat_model_knows_us_on_request_only(
     monkeypatch: pytest.MonkeyPatch, stub: StubServer
 ) -> None:
+    """Pain 6."""
     from langchain.chat_models import base, init_chat_model
 
     table = dict(base._BUILTIN_PROVIDERS)

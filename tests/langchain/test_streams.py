@@ -88,6 +88,7 @@ def deltas(quirk: str, *, text: bool = False) -> list[Any]:
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("text", [False, True])
 def test_tool_calls_of_every_form_are_two_calls(quirk: str, version: str, text: bool) -> None:
+    """Traps 1 and 2, pain 13: indexes repeated, missing, negative; names and ids repeated."""
     with serving(stream(*deltas(quirk, text=text))) as server:
         model = model_of(server, output_version=version)
         total = added(list(model.bind_tools([TOOL]).stream("x")))
@@ -104,6 +105,7 @@ def test_tool_calls_of_every_form_are_two_calls(quirk: str, version: str, text: 
 @pytest.mark.parametrize("quirk", QUIRKS)
 @pytest.mark.parametrize("text", [False, True])
 def test_event_streams_have_the_same_two_calls(quirk: str, text: bool) -> None:
+    """Trap 1: event streams key on the index alone."""
     with serving(stream(*deltas(quirk, text=text))) as server:
         events = model_of(server).bind_tools([TOOL]).stream_events("x", version="v3")
         message = events.output
@@ -139,6 +141,7 @@ def test_torn_arguments_are_an_invalid_call() -> None:
 
 
 def test_usage_is_asked_for_and_stands_on_one_chunk() -> None:
+    """Pain 12: usage is absent or inflated elsewhere."""
     with serving(stream(*TEXT, event(None, usage=USAGE))) as server:
         chunks = list(model_of(server).stream("x"))
         body = server.requests[0].json()
@@ -190,6 +193,7 @@ def test_metadata_comes_once_on_the_last_chunk() -> None:
 
 
 def test_only_the_last_chunk_is_the_last() -> None:
+    """Traps 5 and 8: one last chunk, and content is a string throughout."""
     with serving(stream(*TEXT, event(None, usage=USAGE))) as server:
         chunks = list(model_of(server).stream("x"))
     assert [chunk.chunk_position for chunk in chunks] == [None] * (len(chunks) - 1) + ["last"]
@@ -211,6 +215,7 @@ def test_log_probabilities_are_collected() -> None:
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_text"])
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_reasoning_is_kept_under_all_names(field: str, version: str) -> None:
+    """Pains 3 and 4: reasoning is missing elsewhere."""
     events = [event({field: "I "}), event({field: "think."}), event({"content": "Yes"}), TEXT[-1]]
     with serving(stream(*events)) as server:
         model = model_of(server, output_version=version)
@@ -336,6 +341,13 @@ async def test_an_early_break_closes_the_connection_async() -> None:
             break
         await chunks.aclose()  # type: ignore[attr-defined]
         assert server.wait_open(0)
+
+
+def test_a_timeout_is_between_events_not_of_the_whole_stream() -> None:
+    """Trap 16."""
+    events = [event({"content": "x"}) for _ in range(8)]
+    with serving(stream(*events, event({}, "stop"), delay=0.1)) as server:
+        assert added(list(model_of(server, timeout=0.5).stream("x"))).text == "x" * 8
 
 
 def test_several_answers_cannot_be_streamed() -> None:

@@ -76,6 +76,7 @@ def kind_of(schema: Any) -> type:
 async def test_every_combination(
     schema: str, method: Any, raw: bool, strict: bool | None, stub: StubServer
 ) -> None:
+    """Trap 13, pain 1: pydantic classes, v1 too, in all methods."""
     if method == "json_mode" and strict:
         with pytest.raises(ValueError, match="strict"):
             ChatHFRouter(model="a/b").with_structured_output(Person, method=method, strict=True)
@@ -219,6 +220,7 @@ BROKEN: dict[str, tuple[str, Reply, str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 async def test_failures_reach_the_parsing_error(case: str) -> None:
+    """Trap 18."""
     method, reply, words = BROKEN[case]
     with serving(reply) as server:
         model = model_of(server)
