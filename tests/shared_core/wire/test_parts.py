@@ -8,7 +8,7 @@ import threading
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared_core.errors import InvalidSettingError
@@ -29,7 +29,7 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=30)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=10), CUTS, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_chunked_bodies_survive_any_split(parts: list[bytes], cuts: list[int], extra: bool) -> None:
     wire = head(200, {"transfer-encoding": "chunked"}) + b"".join(map(chunk, parts)) + END_CHUNK
     exchange = Exchange(65536)
@@ -49,7 +49,7 @@ def test_chunked_bodies_survive_any_split(parts: list[bytes], cuts: list[int], e
 
 
 @given(st.binary(max_size=500), CUTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_counted_bodies_survive_any_split(body: bytes, cuts: list[int]) -> None:
     wire = head(200, {"content-length": str(len(body))}) + body
     exchange = Exchange(65536)
@@ -63,7 +63,7 @@ def test_counted_bodies_survive_any_split(body: bytes, cuts: list[int]) -> None:
 
 
 @given(st.binary(max_size=200), CUTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_garbage_in_a_chunked_body_only_fails_as_itself(data: bytes, cuts: list[int]) -> None:
     exchange = Exchange(65536)
     exchange.request(b"GET", b"/", [(b"host", b"x")], b"")
@@ -78,7 +78,7 @@ def test_garbage_in_a_chunked_body_only_fails_as_itself(data: bytes, cuts: list[
 
 
 @given(st.binary(max_size=5000), CUTS, st.sampled_from([31, 15, -15]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_inflating_any_split(data: bytes, cuts: list[int], bits: int) -> None:
     packer = zlib.compressobj(wbits=bits)
     packed = packer.compress(data) + packer.flush()
