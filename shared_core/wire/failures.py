@@ -150,7 +150,12 @@ def _unreachable(fault: Fault, call: Call) -> APIError:
             f"no secure connection to {host}: {reason}",
             **call.context(guidance=_tls_advice(reason)),
         )
-    return ConnectFailedError(f"cannot connect to {host}: {reason}", **call.context())
+    advice = None
+    if fault.kind == "private":
+        advice = "Only public addresses are fetched; allow_private_urls=True allows the others."
+    return ConnectFailedError(
+        f"cannot connect to {host}: {reason}", **call.context(guidance=advice)
+    )
 
 
 def _tls_advice(reason: str) -> str | None:

@@ -25,7 +25,7 @@ from shared_core.wire.streams import AsyncHTTPStream, HTTPStream, async_reader_f
 from shared_core.wire.tls import context_for
 from shared_core.wire.transport.async_pool import AsyncHTTPTransport
 from shared_core.wire.transport.options import DEADLINE, PoolOptions
-from shared_core.wire.transport.route import parse_proxy
+from shared_core.wire.transport.route import PUBLIC_ONLY, parse_proxy
 from shared_core.wire.transport.sync_pool import HTTPTransport
 
 _inherited: list[Any] = []
@@ -86,6 +86,7 @@ def prepare(call: Call) -> httpx.Request:
         stream=httpx.ByteStream(body),
         extensions={
             DEADLINE: call.deadline,
+            PUBLIC_ONLY: request.public_only,
             "timeout": {"connect": connect, "read": left, "write": left, "pool": left},
         },
     )

@@ -64,6 +64,8 @@ class WireRequest:
         auth_scheme: First word of the Authorization header; fal-ai's own host wants ``Key``.
         settings: Settings that hold for this request, e.g. another endpoint's address and
             token; None: those of the wire.
+        public_only: Whether private addresses are refused, also after redirects: for addresses
+            that somebody else wrote. A client of the user's own may not know how.
         idempotent: Whether repeating the request cannot cost money or change state.
         operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ... for errors and events.
         model: Model id as asked for, for errors and events.
@@ -80,6 +82,7 @@ class WireRequest:
     auth: bool = True
     auth_scheme: str = "Bearer"
     settings: Settings | None = None
+    public_only: bool = False
     idempotent: bool = False
     operation: str = ""
     model: str | None = None

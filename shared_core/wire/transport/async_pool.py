@@ -32,10 +32,12 @@ from shared_core.wire.transport.options import BODY, PoolOptions, deadline_of
 from shared_core.wire.transport.route import (
     Address,
     Origin,
+    admitted,
     connect_head,
     literal_addresses,
     looked_up,
     origin_of,
+    refuse_private,
     refused_tunnel,
     written,
 )
@@ -143,7 +145,7 @@ class AsyncConnectionPool:
             await self._queue(deadline)
         connection = None
         try:
-            connection = await self._connected(origin_of(request.url), deadline)
+            connection = await self._connected(origin_of(request), deadline)
             exchange = await self._converse(connection, request, deadline)
         except BaseException:
             if connection is not None:
@@ -235,6 +237,10 @@ class AsyncConnectionPool:
         addresses = literal_addresses(host, port)
         if addresses is None:
             addresses = await self._look_up(host, port, limit, label)
+        if proxy is None:
+            addresses = admitted(addresses, origin)
+        else:
+            refuse_private(origin)
         connection = await dial(self.loop, addresses, limit, label)
         connection.origin = origin
         self._open.add(connection)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import httpcore
 
-Kind = Literal["dns", "connect", "tls", "proxy", "timeout", "lost", "protocol", "header"]
+Kind = Literal["dns", "connect", "tls", "proxy", "timeout", "lost", "protocol", "header", "private"]
 Phase = Literal["pool", "connect", "send", "head", "body"]
 
 
@@ -106,6 +106,12 @@ def connect_fault(exc: OSError, proxy: str = "") -> _Faulty:
     elif isinstance(exc, ssl.SSLError | ssl.CertificateError):
         kind = "tls"
     return ConnectFault(Fault(kind, "connect", reason, unsent=True))
+
+
+def private_fault(address: str) -> ConnectFault:
+    """Return the exception for an *address* that a request for public ones may not go to."""
+    reason = f"its address {address} is private"
+    return ConnectFault(Fault("private", "connect", reason, unsent=True))
 
 
 def tls_fault(exc: BaseException) -> ConnectFault:

@@ -12,10 +12,16 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 
 from shared_core.errors import InvalidSettingError
-from shared_core.wire.transport.faults import Fault, ProxyFault
+from shared_core.wire.transport.faults import Fault, ProxyFault, private_fault
 from shared_core.wire.transport.http1 import Exchange, RawHeaders
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
+
+PUBLIC_ONLY = "hfrouter.public_only"
+"""Name of the request extension that refuses private addresses."""
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses seen through a gateway (RFC 6052)."""
 
 
 class Address(NamedTuple):
@@ -26,11 +32,15 @@ class Address(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port: connections are shared within one."""
+    """Scheme, host and port: connections are shared within one.
+
+    Connections that must not lead to private addresses are kept apart (``public_only``).
+    """
 
     scheme: bytes
     host: str
     port: int
+    public_only: bool = False
 
     @property
     def secure(self) -> bool:
@@ -117,10 +127,47 @@ def written(
     return exchange.request(request.method, target, headers, body)
 
 
-def origin_of(url: httpcore.URL) -> Origin:
-    """Return the origin of *url*."""
+def origin_of(request: httpcore.Request) -> Origin:
+    """Return the origin that *request* goes to."""
+    url = request.url
     port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
-    return Origin(url.scheme, url.host.decode("ascii"), port)
+    public_only = bool(request.extensions.get(PUBLIC_ONLY))
+    return Origin(url.scheme, url.host.decode("ascii"), port, public_only)
+
+
+def admitted(addresses: list[Address], origin: Origin) -> list[Address]:
+    """Return those of *addresses* that a connection for *origin* may go to.
+
+    Raises:
+        httpcore.ConnectError: None may: all are private.
+    """
+    if not origin.public_only:
+        return addresses
+    public = [address for address in addresses if is_public(address.sockaddr[0])]
+    if addresses and not public:
+        raise private_fault(addresses[0].sockaddr[0])
+    return public
+
+
+def refuse_private(origin: Origin) -> None:
+    """Refuse a literal private address, where a proxy would look up the name.
+
+    Raises:
+        httpcore.ConnectError: The host of *origin* is one, and it may not be.
+    """
+    admitted(literal_addresses(origin.host, origin.port) or [], origin)
+
+
+def is_public(address: str) -> bool:
+    """Return whether *address* can be reached from everywhere: not of a network of one's own."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
 
 
 def literal_addresses(host: str, port: int) -> list[Address] | None:

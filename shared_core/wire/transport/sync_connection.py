@@ -21,6 +21,7 @@ from shared_core.wire.transport.http1 import Exchange
 from shared_core.wire.transport.route import (
     Address,
     Origin,
+    admitted,
     literal_addresses,
     looked_up,
     open_socket,
@@ -161,8 +162,18 @@ def _readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
-def dial(host: str, port: int, limit: Deadline, proxy: str) -> socket.socket:
-    """Connect to the first address that answers; each gets a share of the time."""
+def dial(
+    host: str, port: int, limit: Deadline, proxy: str, origin: Origin | None = None
+) -> socket.socket:
+    """Connect to the first address that answers; each gets a share of the time.
+
+    Args:
+        host: Name or address.
+        port: Port.
+        limit: When trying ends.
+        proxy: ``host:port`` if this is a proxy, for errors.
+        origin: Says which addresses are allowed; None allows all.
+    """
     addresses = literal_addresses(host, port)
     problem: OSError | None = None
     if addresses is None:
@@ -171,6 +182,8 @@ def dial(host: str, port: int, limit: Deadline, proxy: str) -> socket.socket:
         except (OSError, UnicodeError) as exc:
             addresses = []
             problem = exc if isinstance(exc, OSError) else socket.gaierror(0, str(exc))
+    if origin is not None:
+        addresses = admitted(addresses, origin)
     for index, address in enumerate(addresses):
         left = limit.remaining()
         share = None if left is None else left / (len(addresses) - index)

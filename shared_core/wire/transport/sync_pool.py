@@ -29,6 +29,7 @@ from shared_core.wire.transport.route import (
     Origin,
     connect_head,
     origin_of,
+    refuse_private,
     refused_tunnel,
     written,
 )
@@ -118,7 +119,7 @@ class ConnectionPool:
         if not self._slots.acquire(deadline.remaining()):
             raise timeout_fault("pool")
         try:
-            connection = self._connected(origin_of(request.url), deadline)
+            connection = self._connected(origin_of(request), deadline)
         except BaseException:
             self._slots.release()
             raise
@@ -186,7 +187,9 @@ class ConnectionPool:
         label = proxy.label if proxy else ""
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         context = self._options.ssl_context() if origin.secure else None
-        sock = dial(host, port, limit, label)
+        if proxy is not None:
+            refuse_private(origin)
+        sock = dial(host, port, limit, label, origin if proxy is None else None)
         connection = Connection(sock, origin)
         self._open.add(connection)
         try:
