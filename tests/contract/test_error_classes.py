@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+import shared_core
 from shared_core import errors
 from shared_core.errors import RouterError
 
@@ -37,8 +38,8 @@ def test_the_tree_is_found() -> None:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_class_is_complete(cls: type[RouterError]) -> None:
-    assert getattr(errors, cls.__name__) is cls
-    assert cls.__name__ in errors.__all__
+    assert getattr(shared_core, cls.__name__) is cls
+    assert cls.__name__ in shared_core.__all__
     assert cls.__doc__
     assert cls.guidance.strip()
     assert isinstance(getattr(cls, "retryable", False), bool)

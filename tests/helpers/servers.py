@@ -120,7 +120,7 @@ def _model_file(mode: str) -> Path:
 
 
 def _server_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    secret = ("HF_", "HUGGING", "AWS_", "OPENAI_")
+    secret = ("HF_", "HUGGING", "AWS_", "OPENAI_", "COVERAGE_")
     kept = {k: v for k, v in environ.items() if not k.startswith(secret) and "TOKEN" not in k}
     return kept | {"OMP_NUM_THREADS": "1"}
 
