@@ -65,7 +65,7 @@ def stream(
                 converted = converter.convert(chunk)
                 if converted is not None:
                     yield converted
-            yield converter.close(chunks.request_id, chunks.provider)
+            yield from converter.close(chunks.request_id, chunks.provider)
 
 
 async def astream(
@@ -83,4 +83,5 @@ async def astream(
                 converted = converter.convert(chunk)
                 if converted is not None:
                     yield converted
-            yield converter.close(chunks.request_id, chunks.provider)
+            for closing in converter.close(chunks.request_id, chunks.provider):
+                yield closing

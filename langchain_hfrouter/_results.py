@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -81,7 +82,7 @@ def tool_calls(
     bad: list[InvalidToolCall] = []
     for call in calls:
         try:
-            arguments = call.parse()
+            arguments = arguments_of(call)
         except ToolArgumentsError as error:
             bad.append(
                 InvalidToolCall(
@@ -97,6 +98,27 @@ def tool_calls(
                 LangChainToolCall(type="tool_call", id=call.id, name=call.name, args=arguments)
             )
     return good, bad
+
+
+def arguments_of(call: ToolCall) -> dict[str, Any]:
+    """Return the arguments of *call*; line breaks inside strings are let pass, as LangChain does.
+
+    Args:
+        call: The call.
+
+    Raises:
+        ToolArgumentsError: They are not a JSON object.
+    """
+    try:
+        return call.parse()
+    except ToolArgumentsError:
+        try:
+            value = json.loads(call.arguments, strict=False)
+        except ValueError:
+            value = None
+        if isinstance(value, dict):
+            return value
+        raise
 
 
 def answer_metadata(

@@ -7,14 +7,15 @@ log probabilities, a refusal) is held back and sent once, on the closing chunk.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_hfrouter._results import answer_metadata, usage_metadata
+from langchain_hfrouter._results import answer_metadata, arguments_of, usage_metadata
 from langchain_hfrouter.chat_models import PROVIDER
-from shared_core import ChatChunk, ToolCallDelta, Usage
+from shared_core import ChatChunk, ToolArgumentsError, ToolCall, ToolCallDelta, Usage
 
 
 class ChunkConverter:
@@ -25,6 +26,7 @@ class ChunkConverter:
     """
 
     __slots__ = (
+        "_arguments",
         "_created",
         "_fingerprint",
         "_finish",
@@ -44,6 +46,7 @@ class ChunkConverter:
         self._usage: Usage | None = None
         self._logprobs: dict[str, Any] = {}
         self._refusal: list[str] = []
+        self._arguments: dict[int, list[str]] = {}
 
     def convert(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
         """Return what *chunk* adds to the answer, or None if that is nothing to show.
@@ -63,13 +66,28 @@ class ChunkConverter:
         )
         return ChatGenerationChunk(message=message)
 
-    def close(self, request_id: str | None, inference_provider: str | None) -> ChatGenerationChunk:
-        """Return the closing chunk: usage and metadata, once.
+    def close(
+        self, request_id: str | None, inference_provider: str | None
+    ) -> Iterator[ChatGenerationChunk]:
+        """Yield what closes the answer: torn calls marked as such, then metadata, once.
 
         Args:
             request_id: The server's id of the exchange.
             inference_provider: Who served the call.
         """
+        torn = [
+            ToolCallChunk(type="tool_call_chunk", index=index, id=None, name=None, args=mark)
+            for index, pieces in self._arguments.items()
+            if (mark := _mark_if_torn("".join(pieces)))
+        ]
+        if torn:
+            message = AIMessageChunk(
+                content="", tool_call_chunks=torn, response_metadata={"model_provider": PROVIDER}
+            )
+            yield ChatGenerationChunk(message=message)
+        yield self._last(request_id, inference_provider)
+
+    def _last(self, request_id: str | None, inference_provider: str | None) -> ChatGenerationChunk:
         metadata = answer_metadata(
             model=self._model,
             id=self._id,
@@ -103,6 +121,8 @@ class ChunkConverter:
             self._usage = chunk.usage  # counts so far: the last one holds them all
         if chunk.refusal:
             self._refusal.append(chunk.refusal)
+        for delta in chunk.tool_calls:
+            self._arguments.setdefault(delta.index, []).append(delta.arguments)
         if chunk.logprobs:
             _append(self._logprobs, chunk.logprobs)
         fingerprint = chunk.raw.get("system_fingerprint")
@@ -120,6 +140,35 @@ def _call_chunk(delta: ToolCallDelta) -> ToolCallChunk:
         name=delta.name,
         args=delta.arguments,
     )
+
+
+def _mark_if_torn(arguments: str) -> str:
+    """Return what to append to *arguments* that are not JSON, or "" for good ones.
+
+    When chunks are added up, LangChain completes half a JSON object by itself: a call that was
+    cut by ``max_tokens`` would be handed over as if the model had meant it. It gives up on a
+    bracket that closes nothing, and the call is an invalid one.
+    """
+    try:
+        arguments_of(ToolCall("", "", arguments))
+    except ToolArgumentsError:
+        pass
+    else:
+        return ""
+    inside = escaped = False
+    open_brackets: list[str] = []
+    for char in arguments:
+        if inside:
+            inside = char != '"' or escaped
+            escaped = char == "\\" and not escaped
+        elif char == '"':
+            inside = True
+        elif char in "{[":
+            open_brackets.append(char)
+        elif char in "}]" and open_brackets:
+            open_brackets.pop()
+    wrong = "}" if open_brackets[-1:] == ["["] else "]"
+    return ("\\" if escaped else "") + ('"' if inside else "") + f"{wrong} <broken off>"
 
 
 def _append(collected: dict[str, Any], new: Any) -> None:

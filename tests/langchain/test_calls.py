@@ -285,11 +285,11 @@ def wire_call(arguments: str, id: str = "1") -> dict[str, Any]:
 
 
 def test_parallel_calls_and_broken_ones() -> None:
-    calls = [wire_call('{"a": 1}'), wire_call("", "2"), wire_call('{"a":', "3")]
+    calls = [wire_call('{"a": "1\n"}'), wire_call("", "2"), wire_call('{"a":', "3")]
     calls.append(wire_call("[1]", "4"))
     with serving(whole(None, finish="tool_calls", tool_calls=calls)) as server:
         message = model_of(server).bind_tools([add]).invoke("Hi")
-    assert [(c["id"], c["args"]) for c in message.tool_calls] == [("1", {"a": 1}), ("2", {})]
+    assert [(c["id"], c["args"]) for c in message.tool_calls] == [("1", {"a": "1\n"}), ("2", {})]
     assert [(c["id"], c["args"]) for c in message.invalid_tool_calls] == [
         ("3", '{"a":'),
         ("4", "[1]"),

@@ -136,6 +136,21 @@ def test_a_200_that_is_no_answer(body: Any) -> None:
         model_of(server).invoke("x")
 
 
+def test_a_model_that_cannot_chat_names_the_right_class() -> None:
+    """Pain 9."""
+    body = {
+        "error": {
+            "message": "The requested model is not a chat model",
+            "code": "model_not_supported",
+        }
+    }
+    with serving(json_reply(body, 400)) as server:
+        with pytest.raises(lc.ModelInvalidRequestError) as caught:
+            model_of(server).invoke("x")
+        assert isinstance(caught.value, shared_core.ModelNotSupportedError)
+        assert "chat" in str(caught.value)
+
+
 def test_a_missing_token_is_an_authentication_error() -> None:
     with pytest.raises(lc.ModelAuthenticationError) as caught:
         ChatHFRouter(model="org/m").invoke("x")

@@ -132,12 +132,42 @@ def test_chunks_with_text_and_call_show_the_piece_as_a_piece() -> None:
     assert found(added(chunks)) == [("add", {"a": 1})]
 
 
-def test_torn_arguments_are_an_invalid_call() -> None:
-    events = [event(call(0, "a", "add", "[1, 2")), event({}, "tool_calls")]
-    with serving(stream(*events)) as server:
+TORN = [
+    '{"a": 1',
+    '{"path": "/tmp/x',
+    '{"a": [1, 2',
+    '{"a": "b\\',
+    '{"a": {"b": 1}',
+    '{"a": 1} oh',
+    "[1, 2",
+]
+
+
+@pytest.mark.parametrize("arguments", TORN)
+@pytest.mark.parametrize("version", ["v0", "v1"])
+async def test_a_torn_call_is_never_handed_over_as_complete(arguments: str, version: str) -> None:
+    """LangChain would complete ``{"path": "/tmp/x`` by itself when the chunks are added up."""
+    events = [event(call(0, "a", "add", '{"a": 1}')), event(call(1, "b", "rm", arguments))]
+    with serving(stream(*events, event({}, "length"))) as server:
+        model = model_of(server, output_version=version)
+        totals = [added(list(model.stream("x"))), added([c async for c in model.astream("x")])]
+        whole_event = model.stream_events("x", version="v3").output
+        streamed = model_of(server, streaming=True).invoke("x")
+    for message in (*totals, whole_event, streamed):
+        assert found(message) == [("add", {"a": 1})]
+        (bad,) = message.invalid_tool_calls
+        assert bad["name"] == "rm"
+        assert (bad["args"] or "").startswith(arguments)
+    assert all(total.chunk_position == "last" for total in totals)
+    assert totals[0].response_metadata["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("arguments", ["", "{}", '{"a": "\\"]}"}', '{"a": "é\n"}'])
+def test_good_arguments_are_left_alone(arguments: str) -> None:
+    with serving(stream(event(call(0, "a", "add", arguments)), event({}, "tool_calls"))) as server:
         total = added(list(model_of(server).stream("x")))
-    assert total.tool_calls == []
-    assert total.invalid_tool_calls[0]["name"] == "add"
+    assert len(total.tool_calls) == 1
+    assert total.tool_call_chunks[0]["args"] == arguments
 
 
 def test_usage_is_asked_for_and_stands_on_one_chunk() -> None:
