@@ -13,9 +13,11 @@ An answer is streamed if the request asks for it, else sent whole.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,8 +70,9 @@ ROLES = {"system", "developer", "user", "assistant", "tool"}
 class StubRouter(FaultServer):
     """See the module's docstring."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = True) -> None:
         super().__init__()
+        self.strict = strict
         self.bodies: list[dict[str, Any]] = []
         self.on(EMBED, self.checked_embed())
 
@@ -87,7 +90,7 @@ class StubRouter(FaultServer):
             body = request.json()
             self.bodies.append(body)
             try:
-                check_chat(body)
+                check_chat(body, strict=self.strict)
             except ValueError as error:
                 return json_reply({"error": {"message": f"stub: {error}", "code": 400}}, 400)
             return answer(request) if callable(answer) else answer
@@ -100,8 +103,9 @@ class StubRouter(FaultServer):
             self.bodies.append(body)
             texts = body["input"]
             texts = [texts] if isinstance(texts, str) else texts
+            encode = packed if body.get("encoding_format") == "base64" else vector
             data = [
-                {"object": "embedding", "index": number, "embedding": vector(text)}
+                {"object": "embedding", "index": number, "embedding": encode(text)}
                 for number, text in enumerate(texts)
             ]
             usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
@@ -117,6 +121,11 @@ class StubRouter(FaultServer):
 def vector(text: str) -> list[float]:
     """Return the vector that the stub gives to *text*: eight numbers that float32 can hold."""
     return [byte / 256 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+
+
+def packed(text: str) -> str:
+    """Return :func:`vector` in base64."""
+    return base64.b64encode(struct.pack("<8f", *vector(text))).decode()
 
 
 # --- answers ----------------------------------------------------------------------------
@@ -214,13 +223,19 @@ def _pieces(text: str | Sequence[str]) -> list[str]:
 # --- checks -----------------------------------------------------------------------------
 
 
-def check_chat(body: dict[str, Any]) -> None:
-    """Raise ValueError for what a strict provider refuses."""
-    _require(next(iter(body)) == "model", "model must come first")
+def check_chat(body: dict[str, Any], *, strict: bool = True) -> None:
+    """Raise ValueError for what a strict provider refuses.
+
+    Not *strict*: nulls and any order of the fields pass, as they do with most providers.
+    """
+    if strict:
+        _require(next(iter(body)) == "model", "model must come first")
+        _no_nulls(body, "body")
+    else:
+        body = {name: value for name, value in body.items() if value is not None}
     _require(bool(body["model"]), "model is empty")
     unknown = body.keys() - FIELDS
     _require(not unknown, f"Extra inputs are not permitted: {sorted(unknown)}")
-    _no_nulls(body, "body")
     _require("stream_options" not in body or body.get("stream") is True, "stream_options")
     _check_tools(body)
     _check_messages(body["messages"])
@@ -255,7 +270,7 @@ def _check_tools(body: dict[str, Any]) -> None:
     for tool in body["tools"]:
         _require(tool.keys() == {"type", "function"}, "tool keys")
         keys = tool["function"].keys()
-        _require(keys <= {"name", "description", "parameters"}, f"function keys {keys}")
+        _require(keys <= {"name", "description", "parameters", "strict"}, f"keys {keys}")
         _require(bool(NAME.fullmatch(tool["function"]["name"])), "function name")
     choice = body.get("tool_choice", "auto")
     if isinstance(choice, dict):
@@ -287,7 +302,8 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
             for part in message["content"]:
                 _check_part(part, where)
         else:
-            _require(isinstance(message["content"], str), f"{where}: content is no string")
+            content = message.get("content") or ""
+            _require(isinstance(content, str), f"{where}: content is no string")
 
 
 def _check_calls(message: dict[str, Any], where: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
 from collections.abc import AsyncGenerator, Generator
@@ -165,6 +166,7 @@ class LLMConformance(Conformance):
         next(opened)
         opened.close()
         del opened
+        gc.collect()
         assert stub.wait_open(0)
 
     def test_new_loops(self, model: Any, stub: StubRouter) -> None:
@@ -231,6 +233,13 @@ class LLMConformance(Conformance):
         stub.chat(say("x"))
         model.chat_with_tools([], user_msg="x")
         assert not {"tools", "tool_choice", "parallel_tool_calls"} & stub.last.keys()
+
+    def test_tools_are_sent_as_they_are(self, model: Any, stub: StubRouter) -> None:
+        """Nothing is added to a tool's definition that some providers refuse."""
+        stub.chat(TWO)
+        model.chat_with_tools(TOOLS, user_msg="x")
+        for sent, tool in zip(stub.last["tools"], TOOLS, strict=True):
+            assert sent == tool.metadata.to_openai_tool()
 
     def test_history_is_left_alone(self, model: Any, stub: StubRouter) -> None:
         """``chat_history`` is not changed; a ``ChatMessage`` is taken as ``user_msg``."""

@@ -26,9 +26,7 @@ if installed("llama_index.llms.openai_like"):
         def make(self, base_url: str, **options: Any) -> Any:
             module = import_module("llama_index.llms.openai_like")
             given = {"api_key": "k", "is_chat_model": True, "is_function_calling_model": True}
-            return module.OpenAILike(
-                model="org/model", api_base=base_url, max_retries=0, **{**given, **options}
-            )
+            return module.OpenAILike(model="org/model", api_base=base_url, **{**given, **options})
 
 
 if installed("llama_index.llms.huggingface_api"):
@@ -47,15 +45,4 @@ if installed("llama_index.embeddings.openai_like"):
         def make(self, base_url: str, **options: Any) -> Any:
             module = import_module("llama_index.embeddings.openai_like")
             given = {"api_key": "k", **options}
-            return module.OpenAILikeEmbedding(
-                model_name="org/embed", api_base=base_url, max_retries=0, **given
-            )
-
-
-if installed("llama_index.embeddings.huggingface_api"):
-
-    class TestHuggingFaceInferenceAPIEmbedding(EmbeddingConformance):
-        def make(self, base_url: str, **options: Any) -> Any:
-            module = import_module("llama_index.embeddings.huggingface_api")
-            options["token"] = options.pop("api_key", "k")
-            return module.HuggingFaceInferenceAPIEmbedding(model_name=base_url, **options)
+            return module.OpenAILikeEmbedding(model_name="org/embed", api_base=base_url, **given)
