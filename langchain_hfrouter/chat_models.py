@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from pydantic import BaseModel
 
+    from shared_core import RouterModel
+
 PROVIDER = "hfrouter"
 """``model_provider`` of every message that we return, and ``ls_provider`` of traces."""
 
@@ -332,7 +334,29 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
             **{self.keyword_aliases.get(name, name): field for name, field in kwargs.items()}
         )
 
-    # --- profile and tokens
+    # --- models, profile and tokens
+
+    def list_models(self) -> list[RouterModel]:
+        """Return the chat models at ``base_url``: on the router all, with their providers.
+
+        Raises:
+            APIError: The list could not be read.
+        """
+        from langchain_hfrouter._errors import dual_errors
+
+        with dual_errors:
+            return self.sync_client().models.list()
+
+    async def alist_models(self) -> list[RouterModel]:
+        """Return the chat models at ``base_url``: on the router all, with their providers.
+
+        Raises:
+            APIError: The list could not be read.
+        """
+        from langchain_hfrouter._errors import dual_errors
+
+        with dual_errors:
+            return await self.async_client().models.list()
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         from langchain_hfrouter import _profiles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,6 +17,7 @@ from langchain_hfrouter import ChatHFRouter, register
 from langchain_hfrouter._profiles import SNAPSHOT, best_method, model_id, of_entry
 from shared_core import CharacterCounter, WordCounter
 from tests.helpers.fault_server import FaultServer, json_reply
+from tests.helpers.servers import ROOT
 from tests.langchain.conftest import PNG_BASE64
 from tests.langchain.script import TOOL
 from tests.langchain.stub_server import StubServer
@@ -111,6 +113,15 @@ def test_a_model_that_the_list_does_not_know(router: FaultServer) -> None:
     model = ChatHFRouter(model="no/model", base_url=f"{router.url}/v1", api_key="t")
     with pytest.raises(lc.ModelNotFoundError):
         model.refresh_profile()
+
+
+async def test_the_list_of_models(router: FaultServer) -> None:
+    model = ChatHFRouter(model="a/b", base_url=f"{router.url}/v1", api_key="t")
+    (found,) = model.list_models()
+    assert found.id == "openai/gpt-oss-120b"
+    assert await model.alist_models() == [found]
+    with FaultServer() as empty, pytest.raises(lc.ModelNotFoundError):
+        ChatHFRouter(model="a/b", base_url=f"{empty.url}/v1", api_key="t").list_models()
 
 
 def test_unknown_facts_stay_unknown() -> None:
@@ -241,3 +252,32 @@ def test_registration_makes_entries_of_the_same_kind(monkeypatch: pytest.MonkeyP
     entry = base._BUILTIN_PROVIDERS["hfrouter"]
     assert isinstance(entry, Entry)
     assert entry.name == "ChatHFRouter"
+
+
+# --- footprint
+
+SCRIPT = """
+import sys
+import langchain_core.language_models.chat_models, langchain_core.embeddings
+before = set(sys.modules)
+from langchain_hfrouter import ChatHFRouter, HFRouterEmbeddings
+imported = set(sys.modules) - before
+ChatHFRouter(model="a/b"), HFRouterEmbeddings(model="a/b")
+made = set(sys.modules) - before
+print(len(imported), len(made), sorted(name for name in made if "." not in name))
+"""
+
+
+def test_classes_bring_few_modules_over_langchains_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    imported, made, packages = done.stdout.split(" ", 2)
+    assert int(imported) <= 10
+    assert int(made) <= 35, packages
+    assert "numpy" not in packages
