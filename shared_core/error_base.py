@@ -216,7 +216,7 @@ class InvalidSettingError(ConfigurationError):
 
 
 class UnsupportedTaskError(ConfigurationError):
-    """What was asked for cannot be done here, e.g. tools with the local reader."""
+    """What was asked for cannot be done here, e.g. a task that a provider does not serve."""
 
     guidance = "Use a model, a provider or a wire that can do it; see the README's table."
 
@@ -297,7 +297,7 @@ class NameResolutionError(APIConnectionError):
 
 
 class ConnectFailedError(APIConnectionError):
-    """Nobody accepted the connection, or it took longer than ``connect_timeout``."""
+    """Nobody accepted the connection: refused, unreachable or reset."""
 
     guidance = "Check that the server runs and that base_url has the right host and port."
 
