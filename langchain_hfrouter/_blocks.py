@@ -53,11 +53,12 @@ NOT_CONTENT = frozenset(
 
 
 def content_of(content: str | Sequence[Block]) -> str | list[Part]:
+    """Convert the content of a message, in its simplest form."""
     return content if isinstance(content, str) else simplest(list(parts_of(content)))
 
 
 def simplest(parts: list[Part]) -> str | list[Part]:
-    """Plain text where it is all there is: not every server takes lists."""
+    """Return plain text where it is all there is: not every server takes lists."""
     if not parts:
         return ""
     only = parts[0]
@@ -65,10 +66,12 @@ def simplest(parts: list[Part]) -> str | list[Part]:
 
 
 def kind_of(block: Block) -> str:
+    """Return the type of a block."""
     return "text" if isinstance(block, str) else str(block.get("type", ""))
 
 
 def parts_of(blocks: Sequence[Block]) -> Iterator[Part]:
+    """Convert several blocks; those that no model is to see, and empty texts, are left out."""
     for block in blocks:
         part = TextPart(block) if isinstance(block, str) else part_of(block)
         # Empty text parts are refused by some servers.

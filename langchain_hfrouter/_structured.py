@@ -60,6 +60,36 @@ def runnable(
     Raises:
         ValueError: The combination is impossible.
     """
+    _check(schema, method, strict, tools, extra)
+    wanted: Any = _titled(schema)  # a class, a dict, or None in JSON mode
+    parser = StructuredParser(target=_model_class(schema), other_tools=bool(tools))
+    if wanted is not None:
+        asked = {"method": method} if strict is None else {"method": method, "strict": strict}
+        extra["ls_structured_output_format"] = {"kwargs": asked, "schema": wanted}
+    if method == "function_calling":
+        parser.tool = convert_to_openai_tool(wanted)["function"]["name"]
+        bound: list[Any] = [wanted, *(tools or ())]
+        choice = "any" if tools else parser.tool
+        asking = model.bind_tools(bound, tool_choice=choice, strict=strict, **extra)
+    else:
+        json_mode = method == "json_mode"
+        form = {"type": "json_object"} if json_mode else response_format(wanted, strict=strict)
+        asking = model.bind_tools(tools or [], response_format=form, **extra)
+    return _with_raw(asking, parser) if include_raw else asking | parser
+
+
+def _model_class(schema: Any) -> Any:
+    """Return *schema* if it is a pydantic class, v2 or v1."""
+    return schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+
+
+def _check(
+    schema: Any,
+    method: str,
+    strict: bool | None,
+    tools: Sequence[Any] | None,
+    extra: Mapping[str, Any],
+) -> None:
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if schema is None and method != "json_mode":
@@ -69,30 +99,6 @@ def runnable(
     for name in extra:
         if not _params.is_call_parameter(name):
             raise promote(unknown_keyword(name, ["include_raw", "method", "strict", "tools"]))
-    schema = _titled(schema)  # from here on a class, a dict, or None in JSON mode
-    parser = StructuredParser(
-        target=schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
-    )
-    asked = {"method": method} if strict is None else {"method": method, "strict": strict}
-    if schema is not None:
-        extra["ls_structured_output_format"] = {"kwargs": asked, "schema": schema}
-    if method == "function_calling":
-        wanted: Any = schema
-        parser.tool = convert_to_openai_tool(wanted)["function"]["name"]
-        parser.other_tools = bool(tools)
-        asking = model.bind_tools(
-            [wanted, *(tools or ())],
-            tool_choice="any" if tools else parser.tool,
-            strict=strict,
-            **extra,
-        )
-    else:
-        form: Any = {"type": "json_object"}
-        if method == "json_schema":
-            form = response_format(schema, strict=strict)
-        parser.other_tools = bool(tools)
-        asking = model.bind_tools(tools or [], response_format=form, **extra)
-    return _with_raw(asking, parser) if include_raw else asking | parser
 
 
 def _with_raw(

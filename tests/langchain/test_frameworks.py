@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from langchain_hfrouter import ChatHFRouter, HFRouterEmbeddings
 from tests.helpers.fault_server import json_reply
-from tests.langchain.script import added, model_of, serving, whole
+from tests.langchain.script import added, call, event, model_of, serving, stream, whole
 from tests.langchain.stub_server import StubServer
 
 pytestmark = pytest.mark.anyio
@@ -263,3 +263,23 @@ async def test_real_parallel_calls(chat: ChatHFRouter) -> None:
 def test_context_overflow_of_a_real_server(chat: ChatHFRouter) -> None:
     with pytest.raises(ContextOverflowError):
         chat.invoke("word " * 20_000)
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+def test_event_streams_of_an_agent_and_reasoning_sent_back() -> None:
+    first = [event({"content": "Let me see. "}), event({"reasoning": "hm"})]
+    first += [
+        event(call(0, "a", "get_weather", '{"city":')),
+        event(call(0, None, None, '"Paris"}')),
+    ]
+    second = [event({"content": "It is "}), event({"content": "21."}), event({}, "stop")]
+    with serving(stream(*first, event({}, "tool_calls")), stream(*second)) as server:
+        agent = create_agent(model_of(server), tools=[WEATHER])
+        run: Any = agent.stream_events({"messages": [("user", "x")]}, version="v3")
+        messages = [message.output for message in run.messages]
+        history = server.requests[1].json()["messages"]
+    assert [message.text for message in messages] == ["Let me see. ", "It is 21."]
+    assert messages[0].tool_calls[0]["args"] == {"city": "Paris"}
+    assert [message["role"] for message in history] == ["user", "assistant", "tool"]
+    assert history[1]["content"] == "Let me see. "
+    assert history[1]["reasoning_content"] == "hm"
