@@ -67,6 +67,7 @@ def runnable(
         asked = {"method": method} if strict is None else {"method": method, "strict": strict}
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": wanted}
     if method == "function_calling":
+        assert wanted is not None  # checked above
         parser.tool = convert_to_openai_tool(wanted)["function"]["name"]
         bound: list[Any] = [wanted, *(tools or ())]
         choice = "any" if tools else parser.tool
