@@ -21,7 +21,6 @@ from shared_core import (
     AudioPart,
     FilePart,
     ImagePart,
-    InvalidSettingError,
     TextPart,
     VideoPart,
 )
@@ -40,6 +39,19 @@ _TEXT_TYPES = frozenset(
 )
 _UNTITLED = "input_document"
 """Title that the framework gives to a document without one (``DocumentBlock``, 0.14)."""
+
+
+def refused(where: str, why: str, guidance: str | None = None) -> Exception:
+    """Return the error for what cannot be sent.
+
+    Args:
+        where: Position in the conversation.
+        why: What is wrong with it.
+        guidance: What to do about it.
+    """
+    from shared_core import InvalidSettingError
+
+    return InvalidSettingError(f"{where}: {why}", guidance=guidance, setting=where)
 
 
 def image_part(block: ImageBlock, where: str) -> ImagePart:
@@ -70,10 +82,10 @@ def video_part(block: VideoBlock, where: str) -> VideoPart:
     """
     for name in ("fps", "detail"):
         if getattr(block, name) is not None:
-            raise InvalidSettingError(
-                f"{where}: a video's {name} cannot be sent with the message",
-                guidance=f"Leave {name} out, or pass the provider's own field in extra_body.",
-                setting=where,
+            raise refused(
+                where,
+                f"a video's {name} cannot be sent with the message",
+                f"Leave {name} out, or pass the provider's own field in extra_body.",
             )
     source = _source(block.video, block.path, block.url, where)
     return VideoPart(source, media_type=block.video_mimetype)
@@ -88,10 +100,10 @@ def document_part(block: DocumentBlock, where: str) -> TextPart | FilePart:
     title = block.title if block.title != _UNTITLED else None
     source = _source(block.data, block.path, block.url, where)
     if isinstance(source, str) and not source.startswith("data:"):
-        raise InvalidSettingError(
-            f"{where}: a document behind a URL is not fetched",
-            guidance="Load it yourself and pass the bytes: DocumentBlock(data=...).",
-            setting=where,
+        raise refused(
+            where,
+            "a document behind a URL is not fetched",
+            "Load it yourself and pass the bytes: DocumentBlock(data=...).",
         )
     data = _read(source, where)
     name = title or (source.name if isinstance(source, Path) else None)
@@ -115,7 +127,7 @@ def _source(data: Any, path: Any, url: Any, where: str) -> bytes | str | Path:
     else:
         found = str(url) if url else b""
     if found == b"":
-        raise InvalidSettingError(f"{where} is empty: it has no data, path or url", setting=where)
+        raise refused(where, "is empty: it has no data, path or url")
     return found
 
 
@@ -137,9 +149,7 @@ def _read(source: bytes | str | Path, where: str) -> bytes:
     try:
         return source.read_bytes()
     except OSError as error:
-        raise InvalidSettingError(
-            f"{where}: {source} cannot be read ({error.strerror})", setting=where
-        ) from None
+        raise refused(where, f"{source} cannot be read ({error.strerror})") from None
 
 
 def _text(data: bytes, kind: str | None) -> str | None:

@@ -41,9 +41,15 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from llama_index_hfrouter._documents import audio_part, document_part, image_part, video_part
+from llama_index_hfrouter._documents import (
+    audio_part,
+    document_part,
+    image_part,
+    refused,
+    video_part,
+)
 from shared_core import AudioPart as _Audio
-from shared_core import ChatCompletion, InvalidSettingError, RawPart, TextPart, ToolCall, Usage
+from shared_core import ChatCompletion, RawPart, TextPart, ToolCall, Usage
 from shared_core import ChatMessage as CoreMessage
 from shared_core import FilePart as _File
 from shared_core import ImagePart as _Image
@@ -140,10 +146,10 @@ def _tool_result(
 def _refuse_media(parts: list[Part], role: str, where: str) -> None:
     for part in parts:
         if not isinstance(part, TextPart):
-            raise InvalidSettingError(
-                f"{where}: a message of role {role} holds text only, not {part.type}",
-                guidance="Move the media into a user message.",
-                setting=where,
+            raise refused(
+                where,
+                f"a message of role {role} holds text only, not {part.type}",
+                "Move the media into a user message.",
             )
 
 
@@ -180,7 +186,7 @@ def _block_parts(block: Any, where: str) -> list[Part]:
             return _headed(f"{block.title} ({block.source})", inner)
         case ThinkingBlock() | ToolCallBlock() | CachePoint():
             return []
-    raise InvalidSettingError(f"{where}: cannot send a {type(block).__name__}", setting=where)
+    raise refused(where, f"cannot send a {type(block).__name__}")
 
 
 def _headed(header: str, parts: list[Part]) -> list[Part]:
@@ -215,10 +221,10 @@ def _legacy_call(call: Any, number: int, where: str) -> ToolCall:
             return ToolCall(
                 str(data.get("id") or f"call_{number}"), str(name), _arguments_text(arguments)
             )
-    raise InvalidSettingError(
-        f'{where}: additional_kwargs["tool_calls"][{number}] is not a tool call',
-        guidance="Give it the form {'id', 'type', 'function': {'name', 'arguments'}}.",
-        setting=where,
+    raise refused(
+        where,
+        f'additional_kwargs["tool_calls"][{number}] is not a tool call',
+        "Give it the form {'id', 'type', 'function': {'name', 'arguments'}}.",
     )
 
 

@@ -32,8 +32,6 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from llama_index_hfrouter._errors import StructuredPredictError
-
 dispatcher = get_dispatcher(__name__)
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
@@ -216,21 +214,28 @@ def _object(output_cls: type[Model], response: ChatResponse) -> Model:
     try:
         return output_cls.model_validate_json(text)
     except ValidationError as error:
-        if response.additional_kwargs.get("finish_reason") == "length":
-            raise StructuredPredictError(
-                f"the answer was cut off (finish_reason 'length') before the "
-                f"{output_cls.__name__} was complete",
-                guidance="Raise max_tokens, or ask for a smaller object.",
-                text=text,
-            ) from None
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        where = ".".join(map(str, found[0]["loc"]))
-        detail = f"{where}: {found[0]['msg']}" if where else found[0]["msg"]
-        raise StructuredPredictError(
-            f"the answer is no {output_cls.__name__}: {detail}",
+        cut = response.additional_kwargs.get("finish_reason") == "length"
+        raise _unusable(output_cls, text, error, cut) from None
+
+
+def _unusable(output_cls: type[Any], text: str, error: ValidationError, cut: bool) -> Exception:
+    from llama_index_hfrouter._errors import StructuredPredictError
+
+    if cut:
+        return StructuredPredictError(
+            f"the answer was cut off (finish_reason 'length') before the "
+            f"{output_cls.__name__} was complete",
+            guidance="Raise max_tokens, or ask for a smaller object.",
             text=text,
-            errors=[dict(item) for item in found],
-        ) from None
+        )
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    where = ".".join(map(str, found[0]["loc"]))
+    detail = f"{where}: {found[0]['msg']}" if where else found[0]["msg"]
+    return StructuredPredictError(
+        f"the answer is no {output_cls.__name__}: {detail}",
+        text=text,
+        errors=[dict(item) for item in found],
+    )
 
 
 def _json_of(response: ChatResponse) -> str:
@@ -288,6 +293,8 @@ class _Reader(Generic[Model]):
             StructuredPredictError: The answer has another structure, or was cut off.
         """
         if self._last is None:
+            from llama_index_hfrouter._errors import StructuredPredictError
+
             raise StructuredPredictError("the stream brought no answer")
         return _object(self._cls, self._last)
 

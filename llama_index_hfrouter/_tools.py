@@ -17,7 +17,6 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
-from llama_index_hfrouter._errors import NoToolCallError
 from llama_index_hfrouter._stream import afirst_calls, first_call_only, first_calls
 from llama_index_hfrouter._structured import StructuredPredicting
 
@@ -134,6 +133,8 @@ class ToolCalling(StructuredPredicting):
             if name
         ]
         if not selections and error_on_no_tool_call:
+            from llama_index_hfrouter._errors import NoToolCallError
+
             text = response.message.content or ""
             raise NoToolCallError("the model called no tool and wrote text instead", text=text)
         return selections

@@ -20,7 +20,7 @@ from llama_index.core.utils import get_tqdm_iterable
 from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, PrivateAttr
 
-from llama_index_hfrouter._base import RouterComponent
+from llama_index_hfrouter._base import RouterComponent, local_models, missing
 
 dispatcher = get_dispatcher(__name__)
 
@@ -127,14 +127,11 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         """
         model = data.pop("model", None)
         name = model if model_name is None else model_name
-        if not name and data.get("local"):
-            from shared_core import LocalModels
-
-            name = LocalModels.of(data["local"]).embedding_model
+        local = local_models(data)
+        if name is None and local is not None:
+            name = local.embedding_model
         if not name:
-            from shared_core import InvalidSettingError
-
-            raise InvalidSettingError("model_name is missing", setting="model_name")
+            raise missing("model_name")
         super().__init__(model_name=name, **data)
 
     @classmethod

@@ -111,10 +111,6 @@ class HFRouter(RouterComponent, ToolCalling):
                 model is missing.
             ValidationError: A value has the wrong type or range.
         """
-        if model is None and data.get("local") and not data.get("model"):
-            from shared_core import LocalModels
-
-            model = LocalModels.of(data["local"]).chat_model
         if model is not None:
             data["model"] = model
         local = local_models(data)
