@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback as Callback
     from shared_core.callbacks import ChunkEvent as ChunkEvent
+    from shared_core.callbacks import CircuitEvent as CircuitEvent
     from shared_core.callbacks import ErrorEvent as ErrorEvent
+    from shared_core.callbacks import FailoverEvent as FailoverEvent
+    from shared_core.callbacks import RateLimitEvent as RateLimitEvent
     from shared_core.callbacks import RequestEvent as RequestEvent
     from shared_core.callbacks import ResponseEvent as ResponseEvent
     from shared_core.callbacks import RetryEvent as RetryEvent
@@ -117,6 +120,7 @@ if TYPE_CHECKING:
     from shared_core.hub.types import WhoAmI as WhoAmI
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
+    from shared_core.resilience.pipeline import Resilience as Resilience
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
     from shared_core.tokens import CharacterCounter as CharacterCounter
     from shared_core.tokens import TokenCounter as TokenCounter
@@ -132,7 +136,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.callbacks": (
         "Callback",
         "ChunkEvent",
+        "CircuitEvent",
         "ErrorEvent",
+        "FailoverEvent",
+        "RateLimitEvent",
         "RequestEvent",
         "ResponseEvent",
         "RetryEvent",
@@ -236,6 +243,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.embeddings.similarity": ("most_similar",),
     "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),
     "shared_core.resilience.retry": ("RetryPolicy",),
+    "shared_core.resilience.pipeline": ("Resilience",),
     "shared_core.tokens": (
         "CharacterCounter",
         "TokenCounter",

@@ -119,6 +119,55 @@ class RetryEvent(Event):
     error: RouterError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitEvent(Event):
+    """A circuit breaker changed its state. ``call_id`` is empty: calls share the breaker.
+
+    Attributes:
+        endpoint: Whose breaker.
+        state: ``"closed"``, ``"open"``, ``"half-open"`` or ``"isolated"``.
+        previous: State before.
+        retry_after: Seconds until the next probe, when open.
+        reason: Why, in a few words.
+    """
+
+    endpoint: str = ""
+    state: str = ""
+    previous: str = ""
+    retry_after: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailoverEvent(Event):
+    """An endpoint failed and the next one is tried.
+
+    Attributes:
+        endpoint: The one that failed.
+        target: The one that follows.
+        error: Why.
+    """
+
+    endpoint: str = ""
+    target: str = ""
+    error: RouterError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitEvent(Event):
+    """The rate limiter of this client delays or refuses an attempt.
+
+    Attributes:
+        endpoint: Whose limiter.
+        delay: Seconds until there is a permit.
+        refused: Whether that is too long, so that nothing is sent.
+    """
+
+    endpoint: str = ""
+    delay: float = 0.0
+    refused: bool = False
+
+
 class Callback:
     """Base of callbacks: every method does nothing. What one raises is logged, not passed on."""
 
@@ -139,6 +188,15 @@ class Callback:
 
     def on_retry(self, event: RetryEvent) -> None:
         """An attempt failed and another one follows."""
+
+    def on_circuit(self, event: CircuitEvent) -> None:
+        """A circuit breaker changed its state."""
+
+    def on_failover(self, event: FailoverEvent) -> None:
+        """An endpoint failed and the next one is tried."""
+
+    def on_rate_limit(self, event: RateLimitEvent) -> None:
+        """The rate limiter of this client delays or refuses an attempt."""
 
 
 def dispatch(callbacks: Sequence[Callback], name: str, event: Event) -> None:

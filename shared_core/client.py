@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
     from shared_core.hub.models import AsyncModels, Models, WhoAmI
     from shared_core.local import LocalModels
+    from shared_core.resilience.pipeline import Pipeline, Resilience
     from shared_core.resilience.retry import RetryPolicy
+    from shared_core.tasks.resource import AsyncTasks, Tasks
     from shared_core.wire.messages import AsyncWire, Wire
 
 T = TypeVar("T")
@@ -34,7 +36,16 @@ _UNSET: Any = object()
 # Options that do not concern connections: a derived client that changes only these
 # shares them.
 _ABOVE_THE_WIRE = frozenset(
-    {"model", "embedding_model", "provider", "policy", "max_retries", "retry", "callbacks"}
+    {
+        "model",
+        "embedding_model",
+        "provider",
+        "policy",
+        "max_retries",
+        "retry",
+        "resilience",
+        "callbacks",
+    }
 )
 
 
@@ -55,6 +66,7 @@ class _Client:
         connect_timeout: float | None = _UNSET,
         max_retries: int = 0,
         retry: RetryPolicy | None = None,
+        resilience: Resilience | None = None,
         default_headers: Mapping[str, str] | None = None,
         user_agent: str | None = None,
         hub_url: str | None = None,
@@ -81,6 +93,8 @@ class _Client:
             connect_timeout: Seconds to wait for a connection, default 10.
             max_retries: Further attempts after a retryable failure, default 0.
             retry: The whole retry policy; exclusive with ``max_retries``.
+            resilience: Retry, circuit breaker, rate limit, failover, deadline, cache ...;
+                nothing of it is on by default. See ``docs/resilience.md``.
             default_headers: Sent with every call.
             user_agent: Put before our own user agent.
             hub_url: The Hub, default ``https://huggingface.co``.
@@ -106,6 +120,10 @@ class _Client:
             from shared_core.resilience.retry import RetryPolicy
 
             retry = RetryPolicy(max_retries=max_retries)
+        if retry is not None or resilience is not None:
+            from shared_core.resilience.pipeline import resilience_of
+
+            resilience = resilience_of(resilience, retry)
         if http_client is not None:
             self._check_http_client(http_client)
         given = {
@@ -143,7 +161,7 @@ class _Client:
             settings,
             Defaults(model, embedding_model, provider, policy),
             callbacks=callbacks,
-            retry=retry,
+            resilience=resilience,
         )
         self._wire: Any = None
 
@@ -151,6 +169,11 @@ class _Client:
     def settings(self) -> Settings:
         """The resolved settings; ``settings.sources`` says where each came from."""
         return self._core.settings
+
+    @property
+    def resilience(self) -> Pipeline | None:
+        """The layers of this client with their state: breakers, limiters, endpoints; or None."""
+        return self._core.pipeline
 
     def with_options(self, **changes: Any) -> Self:
         """Return a client like this one with some constructor options changed.
@@ -248,6 +271,13 @@ class RouterClient(_Client):
 
         return Models(self._core, self._run)
 
+    @property
+    def tasks(self) -> Tasks:
+        """Every other task: classification, speech, images, translation ... one method each."""
+        from shared_core.tasks.resource import Tasks
+
+        return Tasks(self._core, self._run)
+
     def whoami(self) -> WhoAmI:
         """Return who the token belongs to and what it may do.
 
@@ -317,6 +347,13 @@ class AsyncRouterClient(_Client):
         from shared_core.hub.models import AsyncModels
 
         return AsyncModels(self._core, self._run)
+
+    @property
+    def tasks(self) -> AsyncTasks:
+        """Every other task: classification, speech, images, translation ... one method each."""
+        from shared_core.tasks.resource import AsyncTasks
+
+        return AsyncTasks(self._core, self._run)
 
     async def whoami(self) -> WhoAmI:
         """Return who the token belongs to and what it may do.

@@ -1,8 +1,8 @@
 """The engine room of a client: settings, defaults and the one path that every call takes.
 
-``exchange`` and ``open`` are flows: events, status to error, parsing, and the opt-in retry
-around all of it. Domain packages (chat, embeddings, hub) build a request, hand it over and
-get a result; they never see a socket.
+``exchange`` and ``open`` are flows: events, status to error, parsing, and the opt-in layers
+of ``shared_core.resilience`` around all of it. Domain packages (chat, embeddings, hub) build a
+request, hand it over and get a result; they never see a socket.
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ from shared_core.callbacks import (
     ErrorEvent,
     RequestEvent,
     ResponseEvent,
-    RetryEvent,
     dispatch,
 )
-from shared_core.errors import APIError, from_response
+from shared_core.errors import APIError, RouterError, from_response
 from shared_core.flow import Flow, Send
-from shared_core.wire.messages import AsyncWireStream, WireRequest, WireResponse, WireStream
+from shared_core.wire.messages import (
+    ENDPOINT_HEADER,
+    AsyncWireStream,
+    WireRequest,
+    WireResponse,
+    WireStream,
+)
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
-    from shared_core.resilience.retry import RetryBudget, RetryPolicy
+    from shared_core.resilience.pipeline import CallInfo, Pipeline, Resilience
 
 T = TypeVar("T")
 
@@ -76,14 +81,30 @@ class Core:
         defaults: Defaults | None = None,
         *,
         callbacks: Sequence[Callback] = (),
-        retry: RetryPolicy | None = None,
-        budget: RetryBudget | None = None,
+        resilience: Resilience | None = None,
     ) -> None:
         self.settings = settings
         self.defaults = defaults or Defaults()
         self.callbacks = tuple(callbacks)
-        self.retry = retry if retry is not None and retry.max_retries > 0 else None
-        self._budget = budget
+        self.pipeline: Pipeline | None = None
+        if resilience is not None:
+            from shared_core.resilience.pipeline import Pipeline, Tools
+
+            self.pipeline = Pipeline(resilience, Tools(settings, self.callbacks))
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether a stream counts as opened only when its first event is here."""
+        return self.pipeline is not None and self.pipeline.reads_ahead
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether requests may have to be made again for another endpoint."""
+        return self.pipeline is not None and self.pipeline.rebuilds
+
+    def redact(self, text: str) -> str:
+        """Return *text* without any secret of this client."""
+        return self.settings.redact(text) if self.pipeline is None else self.pipeline.redact(text)
 
     def exchange(
         self,
@@ -101,6 +122,7 @@ class Core:
 
         Raises:
             APIError: The exchange failed, the status says so, or *parse* refused the body.
+            RejectedError: A layer of the client refused; nothing was sent.
         """
 
         def begin(answer: WireResponse | WireStream | AsyncWireStream) -> Flow[T]:
@@ -131,22 +153,23 @@ class Core:
 
         Raises:
             APIError: The exchange failed, the status says so, or *begin* failed.
+            RejectedError: A layer of the client refused; nothing was sent.
         """
         listeners = (*self.callbacks, *callbacks)
-        if not listeners and self.retry is None:
+        if not listeners and self.pipeline is None:
             return self._attempt(request, begin)
         return self._observed(request, begin, listeners, context or CallContext.of(request))
 
     def _attempt(self, request: WireRequest, begin: Callable[[Any], Flow[T]]) -> Flow[T]:
         answer = yield Send(request)
         if isinstance(answer, WireResponse) and answer.status >= 400:
-            raise error_of(answer, request, self.settings)
+            raise error_of(answer, request, request.settings or self.settings)
         try:
             return (yield from begin(answer))
         except APIError as error:
             # A server may echo what it was sent: hide it, and let go of the parser's frames,
             # whose locals would show it in a traceback.
-            error.hide(self.settings.redact)
+            error.hide(self.redact)
             raise error.with_traceback(None) from error.__cause__
 
     def _observed(
@@ -156,92 +179,49 @@ class Core:
         listeners: tuple[Callback, ...],
         context: CallContext,
     ) -> Flow[T]:
-        def attempt() -> Flow[T]:
-            dispatch(
-                listeners,
-                "on_request",
-                RequestEvent(
-                    call_id=context.call_id,
-                    operation=context.operation,
-                    model=context.model,
-                    provider=context.provider,
-                    url=context.url,
-                    stream=request.stream,
-                ),
-            )
-            started = time.monotonic()
-            return (yield from self._attempt(request, announcing(started)))
+        from shared_core.resilience.pipeline import CallInfo
 
-        def announcing(started: float) -> Callable[[Any], Flow[T]]:
-            def announced(answer: Any) -> Flow[T]:
-                result = yield from begin(answer)
-                dispatch(
-                    listeners,
-                    "on_response",
-                    ResponseEvent(
-                        call_id=context.call_id,
-                        operation=context.operation,
-                        model=context.model,
-                        provider=answer.headers.get("x-inference-provider") or context.provider,
-                        url=context.url,
-                        status=answer.status,
-                        request_id=answer.headers.get("x-request-id"),
-                        elapsed=time.monotonic() - started,
-                        usage=getattr(result, "usage", None),
-                    ),
-                )
-                return result
+        call = CallInfo(request, context, listeners)
 
-            return announced
+        def exchange(inner: CallInfo) -> Flow[T]:
+            return self._announced(inner, begin)
 
         try:
-            if self.retry is None:
-                return (yield from attempt())
-            return (yield from self._retrying(attempt, self.retry, listeners, context))
-        except APIError as error:
-            dispatch(
-                listeners,
-                "on_error",
-                ErrorEvent(
-                    call_id=context.call_id,
-                    operation=context.operation,
-                    model=context.model,
-                    provider=context.provider,
-                    url=context.url,
-                    error=error,
-                ),
-            )
+            if self.pipeline is None:
+                return (yield from exchange(call))
+            result: T = yield from self.pipeline.flow(call, exchange)
+            return result
+        except RouterError as error:
+            call.tell("on_error", ErrorEvent, error=error)
             raise
 
-    def _retrying(
-        self,
-        attempt: Callable[[], Flow[T]],
-        policy: RetryPolicy,
-        listeners: tuple[Callback, ...],
-        context: CallContext,
-    ) -> Flow[T]:
-        from shared_core.resilience.retry import RetryBudget, retrying
+    def _announced(self, call: CallInfo, begin: Callable[[Any], Flow[T]]) -> Flow[T]:
+        """Make one attempt and tell the listeners of it."""
+        call.trace.attempts += 1
+        call.tell("on_request", RequestEvent, stream=call.request.stream)
+        started = time.monotonic()
 
-        if self._budget is None:
-            self._budget = RetryBudget()
+        def announced(answer: Any) -> Flow[T]:
+            if call.endpoint:
+                answer.headers = answer.headers.with_header(ENDPOINT_HEADER, call.endpoint)
+            result = yield from begin(answer)
+            if call.listeners:
+                provider = answer.headers.get("x-inference-provider") or call.context.provider
+                event = ResponseEvent(
+                    call_id=call.context.call_id,
+                    operation=call.context.operation,
+                    model=call.context.model,
+                    provider=provider,
+                    url=call.request.url,
+                    status=answer.status,
+                    request_id=answer.headers.get("x-request-id"),
+                    elapsed=time.monotonic() - started,
+                    usage=getattr(result, "usage", None),
+                )
+                dispatch(call.listeners, "on_response", event)
+            return result
 
-        def notify(error: APIError, retry: int, wait: float) -> None:
-            dispatch(
-                listeners,
-                "on_retry",
-                RetryEvent(
-                    call_id=context.call_id,
-                    operation=context.operation,
-                    model=context.model,
-                    provider=context.provider,
-                    url=context.url,
-                    attempt=retry,
-                    delay=wait,
-                    error=error,
-                ),
-            )
-
-        return retrying(attempt, policy, self._budget, notify=notify)
+        return (yield from self._attempt(call.request, announced))
 
 
 def error_of(response: WireResponse, request: WireRequest, settings: Settings) -> APIError:

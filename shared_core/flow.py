@@ -1,9 +1,9 @@
 """Flows: policy written once, run by a blocking or an asynchronous driver.
 
 A flow is a generator that yields *effects* (:class:`Send`, :class:`Receive`,
-:class:`Sleep`, :class:`All`) and returns its result. It does no I/O, so that retry, batching
-and polling are tested without a server, a clock or an event loop. :func:`run` and
-:func:`arun` are the only code that exists twice.
+:class:`Sleep`, :class:`Perform`, :class:`All`) and returns its result. It does no I/O, so that
+retry, batching and polling are tested without a server, a clock or an event loop. :func:`run`
+and :func:`arun` are the only code that exists twice.
 
 Rules for flows: catch our own error types only, never ``BaseException``; release in
 ``finally``; hold no lock across a ``yield``; take clock, random and sleep from outside.
@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from shared_core.wire.messages import AsyncWire, Wire, WireRequest
+
+if TYPE_CHECKING:
+    from shared_core.errors import RouterError
 
 T = TypeVar("T")
 
@@ -48,6 +51,18 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Perform:
+    """Do something else that takes time, e.g. ask a shared store; answers with its result.
+
+    ``blocking`` is called under :func:`run`, what ``awaiting`` returns is awaited under
+    :func:`arun`.
+    """
+
+    blocking: Callable[[], Any]
+    awaiting: Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class All:
     """Run several flows; answers with the list of their results, in order.
 
@@ -59,8 +74,39 @@ class All:
     limit: int = 1
 
 
-Effect: TypeAlias = Send | Receive | Sleep | All
+Effect: TypeAlias = Send | Receive | Sleep | Perform | All
 Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an answer ended; of a stream this is known only after its flow has returned.
+
+    Attributes:
+        error: What went wrong, or None.
+        abandoned: Whether the caller left a stream before its end: neither good nor bad.
+        usage: Token counts, where known.
+    """
+
+    error: RouterError | None = None
+    abandoned: bool = False
+    usage: Any = None
+
+
+def when_ended(result: Any, told: Callable[[Outcome], None]) -> None:
+    """Call *told* once with how *result* ended: now, or for a stream when it is over.
+
+    A stream that is dropped without being closed tells nobody.
+
+    Args:
+        result: What a flow of an exchange returned. Streams have a method ``_when_ended``.
+        told: Called in the thread that reads the stream. Must not raise.
+    """
+    register = getattr(result, "_when_ended", None)
+    if register is not None:
+        register(told)
+    else:
+        told(Outcome(usage=getattr(result, "usage", None)))
 
 
 def run(flow: Flow[T], wire: Wire) -> T:
@@ -94,6 +140,8 @@ def _perform(effect: Effect, wire: Wire) -> Any:
         return time.sleep(effect.seconds)
     if isinstance(effect, Receive):
         return next(effect.source, None)
+    if isinstance(effect, Perform):
+        return effect.blocking()
     return [run(flow, wire) for flow in effect.flows]
 
 
@@ -128,6 +176,8 @@ async def _aperform(effect: Effect, wire: AsyncWire) -> Any:
         return await asyncio.sleep(effect.seconds)
     if isinstance(effect, Receive):
         return await anext(effect.source, None)
+    if isinstance(effect, Perform):
+        return await effect.awaiting()
     return await _gather(effect, wire)
 
 

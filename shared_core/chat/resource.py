@@ -57,9 +57,9 @@ def _streaming(
 ) -> Flow[Any]:
     """Open a stream of class *kind*.
 
-    With retry on, the flow reads up to the first chunk, so that a stream that fails before
-    anything was handed over counts as a failed attempt. *opened* gets every wire stream of
-    the call: the caller closes those of failed attempts.
+    With retry, failover or a breaker on, the flow reads up to the first chunk, so that a stream
+    that fails before anything was handed over counts as a failed attempt. *opened* gets every
+    wire stream of the call: the caller closes those of failed attempts.
     """
     from shared_core.core import CallContext
 
@@ -82,7 +82,7 @@ def _streaming(
         opened.append(answer)
         state = StreamState(answered, decoder, observers)
         stream = kind(answer, state)
-        while core.retry is not None and not state.begun:
+        while core.reads_ahead and not state.begun:
             packet = yield Receive(stream._packets)
             if state.packet(packet):
                 answer.keep_alive()
@@ -101,7 +101,7 @@ def _answered(answer: Any, request: WireRequest, core: Core) -> Answered:
         request.operation,
         request.model,
         request.provider,
-        hide=core.settings.redact,
+        hide=core.redact,
     )
 
 

@@ -20,6 +20,8 @@ from shared_core.wire.messages import AsyncWireStream, Headers, WireStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from shared_core.flow import Outcome
+
 __all__ = ["AsyncChatStream", "AsyncChatStreamOpening", "ChatStream", "ChatStreamDecoder"]
 
 
@@ -52,6 +54,10 @@ class _Shared:
     def provider(self) -> str | None:
         """Who served the call, as the router says."""
         return self._state.answered.serving_provider
+
+    def _when_ended(self, told: Callable[[Outcome], None]) -> None:
+        """Call *told* once with how the stream ended (see ``shared_core.flow.when_ended``)."""
+        self._state.when_ended(told)
 
     def __repr__(self) -> str:
         state = self._state

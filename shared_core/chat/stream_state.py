@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from shared_core.errors import (
     StreamEventError,
     StreamTimeoutError,
 )
+from shared_core.flow import Outcome
 
 if TYPE_CHECKING:
     from shared_core.core import CallContext
@@ -60,6 +61,7 @@ class StreamState:
         "_ready",
         "_settled",
         "_started",
+        "_watchers",
         "_whole",
         "answered",
         "closed",
@@ -87,6 +89,7 @@ class StreamState:
         self._started = time.monotonic()
         self._count = 0
         self._settled = False
+        self._watchers: list[Callable[[Outcome], None]] = []
 
     @property
     def begun(self) -> bool:
@@ -150,6 +153,19 @@ class StreamState:
         if not self.over:
             self.closed = True
             self._ready.clear()
+            self._tell_watchers(Outcome(abandoned=True, usage=self.usage))
+
+    def when_ended(self, told: Callable[[Outcome], None]) -> None:
+        """Call *told* once with how the stream ended."""
+        if self._settled or self.closed or self._whole is not None:
+            told(Outcome(self.error, self.closed, self.usage))
+        else:
+            self._watchers.append(told)
+
+    def _tell_watchers(self, outcome: Outcome) -> None:
+        watchers, self._watchers = self._watchers, []
+        for told in watchers:
+            told(outcome)
 
     def settle(self) -> None:
         """Tell the callbacks how it ended, once, and raise what went wrong."""
@@ -171,6 +187,7 @@ class StreamState:
                     usage=completion.usage,
                 )
         self._settled = True
+        self._tell_watchers(Outcome(self.error, usage=self.usage))
         if self.error is not None:
             raise self.error
 

@@ -13,10 +13,14 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from shared_core.callbacks import RetryEvent
 from shared_core.errors import APIError
 from shared_core.flow import Flow, Sleep
+
+if TYPE_CHECKING:
+    from shared_core.resilience.pipeline import CallInfo, Next, Tools
 
 T = TypeVar("T")
 
@@ -95,6 +99,30 @@ class RetryBudget:
 
     def __reduce__(self) -> tuple[type[RetryBudget], tuple[float, float, float]]:
         return RetryBudget, (self.capacity, self.ratio, self.tokens)
+
+
+class Retrying:
+    """The retry layer of a client, with the budget that its calls share."""
+
+    def __init__(self, policy: RetryPolicy, tools: Tools) -> None:
+        self.policy = policy
+        self.budget = RetryBudget()
+        self._tools = tools
+
+    def __call__(self, call: CallInfo, then: Next) -> Flow[Any]:
+        """Run the call, several times if need be."""
+
+        def notify(error: APIError, retry: int, wait: float) -> None:
+            call.trace.slept += wait
+            call.tell("on_retry", RetryEvent, attempt=retry, delay=wait, error=error)
+
+        return retrying(
+            lambda: then(call),
+            self.policy,
+            self.budget,
+            notify=notify,
+            uniform=self._tools.uniform,
+        )
 
 
 def retrying(

@@ -29,10 +29,14 @@ class Deadline:
         self.connect_timeout = connect_timeout
         self.expires: float | None = None if timeout is None else monotonic() + timeout
 
+    def end_by(self, moment: float | None) -> None:
+        """End at *moment* (``monotonic``) if that is sooner; :meth:`restart` forgets it."""
+        if moment is not None:
+            self.expires = moment if self.expires is None else min(self.expires, moment)
+
     def restart(self) -> None:
         """Give the full time again, from now."""
-        if self.timeout is not None:
-            self.expires = monotonic() + self.timeout
+        self.expires = None if self.timeout is None else monotonic() + self.timeout
 
     def remaining(self) -> float | None:
         """Return the seconds left, not below zero, or None without a limit."""

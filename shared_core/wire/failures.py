@@ -75,6 +75,7 @@ class Call:
         """Return the call for *request*; its time runs from now."""
         settings = request.settings or settings
         deadline = Deadline(request.timeout, connect_timeout=settings.connect_timeout)
+        deadline.end_by(request.expires)
         return cls(request, settings, deadline, request.url, monotonic())
 
     @property

@@ -7,7 +7,7 @@ process; the rest of the package cannot tell them apart.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,10 @@ import pydantic_core
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
+
+
+ENDPOINT_HEADER = "x-hfrouter-endpoint"
+"""Put into the headers of an answer by failover: the name of the endpoint that answered."""
 
 
 class Headers(Mapping[str, str]):
@@ -32,6 +36,11 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._items[name.lower()][1]
+
+    def with_header(self, name: str, value: str) -> Headers:
+        """Return these headers with *name* set to *value*."""
+        others = [pair for key, pair in self._items.items() if key != name.lower()]
+        return Headers([*others, (name, value)])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
@@ -66,7 +75,13 @@ class WireRequest:
             token; None: those of the wire.
         public_only: Whether private addresses are refused, also after redirects: for addresses
             that somebody else wrote. A client of the user's own may not know how.
+        expires: Moment (``time.monotonic``) by which the answer, or the first event of a
+            stream, has to be here, whatever ``timeout`` says.
         idempotent: Whether repeating the request cannot cost money or change state.
+        changes_state: Whether repeating it would do something twice, e.g. create or delete:
+            it is then retried only where the server provably did nothing.
+        rebuild: Makes the same request for other settings and another model, or None where a
+            call cannot go elsewhere: what failover uses.
         operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ... for errors and events.
         model: Model id as asked for, for errors and events.
         provider: Provider as asked for, for errors and events.
@@ -83,7 +98,10 @@ class WireRequest:
     auth_scheme: str = "Bearer"
     settings: Settings | None = None
     public_only: bool = False
+    expires: float | None = None
     idempotent: bool = False
+    changes_state: bool = False
+    rebuild: Callable[[Settings, str | None, str | None], WireRequest] | None = None
     operation: str = ""
     model: str | None = None
     provider: str | None = None

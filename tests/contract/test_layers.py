@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "tokens": FOUNDATION,
     "flow": FOUNDATION | {"wire.messages"},
     "wire": PLUMBING,
-    "resilience": FOUNDATION | {"flow", "callbacks"},
+    "resilience": FOUNDATION | {"flow", "callbacks", "config", "wire.messages"},
     "core": PLUMBING | {"resilience"},
     "media": PLUMBING | {"core"},
     "tasks": DOMAIN | {"media", "providers"},
