@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
 from shared_core.wire.messages import WireRequest
 
@@ -90,13 +89,24 @@ class Route:
             operation=self.task,
             model=self.model,
             provider=self.provider,
+            auth_scheme=self.auth_scheme,
+            settings=self.settings,
             **{"timeout": options.timeout, **fields},
         )
 
-    @property
-    def at_router(self) -> bool:
-        """Whether paths are below the provider's name, as behind the router."""
-        return urlsplit(self.base).path.endswith(f"/{self.provider}")
+    def headers(self, options: CallOptions, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of a request: the codec's, then the caller's, which win.
+
+        Who pays at Hugging Face is of no concern to a provider that is paid directly.
+
+        Args:
+            options: The call's options.
+            own: What the codec sends.
+        """
+        headers = options.headers(own)
+        if self.direct:
+            headers = {n: value for n, value in headers.items() if n.lower() != "x-hf-bill-to"}
+        return headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

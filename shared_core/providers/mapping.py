@@ -1,0 +1,194 @@
+"""Which provider calls a model by which name: looked up on the Hub, kept, set by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+from shared_core.errors import InvalidSettingError
+from shared_core.hub.parsing import provider_mapping
+from shared_core.log import logger
+from shared_core.providers.answers import read
+from shared_core.providers.base import ProviderMapping
+from shared_core.wire.messages import WireRequest
+
+if TYPE_CHECKING:
+    from shared_core.core import Core
+    from shared_core.flow import Flow
+
+MAX_AGE = 3600.0
+"""Seconds that an entry is kept. Providers are health-checked every 6 hours (protocol, 2.3)."""
+
+MOST_MODELS = 1000
+"""Models kept; the oldest entry goes first."""
+
+
+class MappingCache:
+    """Mappings that were looked up, and those that were set by hand. Safe between threads.
+
+    Each client has one of its own, ``client.providers.mappings``: the order of the providers
+    depends on who asks. Entries set by hand never expire.
+
+    Args:
+        max_age: Seconds that a looked-up entry is used; 0 looks up every time.
+    """
+
+    def __init__(self, max_age: float = MAX_AGE) -> None:
+        self.max_age = max_age
+        self._entries: dict[str, tuple[float | None, tuple[ProviderMapping, ...]]] = {}
+
+    def get(
+        self, model: str, *, now: Callable[[], float] = time.monotonic
+    ) -> tuple[ProviderMapping, ...] | None:
+        """Return the mapping of *model*, or None if it is not known or too old.
+
+        Args:
+            model: Hub id.
+            now: Monotonic seconds.
+        """
+        found = self._entries.get(model)
+        if found is None or (found[0] is not None and now() - found[0] >= self.max_age):
+            return None
+        return found[1]
+
+    def set(self, model: str, mappings: Iterable[ProviderMapping]) -> None:
+        """Fix the mapping of *model* by hand; nothing is looked up for it any more.
+
+        Args:
+            model: Hub id.
+            mappings: Its providers, the preferred one first.
+
+        Raises:
+            InvalidSettingError: One is not a ``ProviderMapping``.
+        """
+        fixed = tuple(mappings)
+        for mapping in fixed:
+            if not isinstance(mapping, ProviderMapping):
+                raise InvalidSettingError(
+                    f"mappings holds a {type(mapping).__name__}, not a ProviderMapping",
+                    setting="mappings",
+                )
+        self._entries[model] = None, fixed
+
+    def forget(self, model: str | None = None) -> None:
+        """Forget *model*, or everything; the next call looks it up.
+
+        Args:
+            model: Hub id; None: all, those set by hand included.
+        """
+        if model is None:
+            self._entries.clear()
+        else:
+            self._entries.pop(model, None)
+
+    def keep(self, model: str, mappings: tuple[ProviderMapping, ...], now: float) -> None:
+        """Keep what the Hub said, unless the mapping was fixed by hand."""
+        known = self._entries.get(model)
+        if known is not None and known[0] is None:
+            return
+        self._entries.pop(model, None)
+        if len(self._entries) >= MOST_MODELS:
+            aged = [name for name, entry in list(self._entries.items()) if entry[0] is not None]
+            if aged:
+                self._entries.pop(aged[0], None)
+        self._entries[model] = now, mappings
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"MappingCache({len(self)} models, max_age={self.max_age:g})"
+
+
+_caches: WeakKeyDictionary[Core, MappingCache] = WeakKeyDictionary()
+
+
+def cache_of(core: Core) -> MappingCache:
+    """Return the cache of a client."""
+    found = _caches.get(core)
+    return _caches.setdefault(core, MappingCache()) if found is None else found
+
+
+def use_cache(core: Core, cache: MappingCache) -> None:
+    """Give a client another cache."""
+    _caches[core] = cache
+
+
+def look_up(
+    core: Core,
+    model: str,
+    *,
+    refresh: bool = False,
+    with_token: bool = True,
+    timeout: float | None = None,
+    callbacks: tuple[Any, ...] = (),
+) -> Flow[tuple[ProviderMapping, ...]]:
+    """Return the providers of *model*, the caller's preferred one first.
+
+    Args:
+        core: The path of every exchange.
+        model: Hub id.
+        refresh: Ask the Hub even if the answer is kept.
+        with_token: Whether the token goes along: the order follows the settings of its owner.
+            A provider's own key must not.
+        timeout: Seconds to wait.
+        callbacks: Told of the request, besides the client's own.
+    """
+    cache = cache_of(core)
+    kept = None if refresh else cache.get(model)
+    if kept is not None:
+        return kept
+    address = f"{core.settings.hub_url}/api/models/{quote(model, safe='/')}"
+    request = WireRequest(
+        method="GET",
+        url=f"{address}?expand[]=inferenceProviderMapping",
+        headers={"Accept": "application/json"},
+        timeout=timeout,
+        auth=with_token,
+        idempotent=True,
+        operation="models.mapping",
+        model=model,
+    )
+    found: tuple[ProviderMapping, ...] = yield from core.exchange(
+        request, read(request, read_mapping, core), callbacks=callbacks
+    )
+    cache.keep(model, found, time.monotonic())
+    return found
+
+
+def read_mapping(value: Any) -> tuple[ProviderMapping, ...]:
+    """Return the mapping of a model's entry on the Hub; empty if nobody serves it.
+
+    Raises:
+        ValueError: It is not such an entry.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("the Hub's model is not an object")
+    return tuple(
+        ProviderMapping(
+            provider=entry.name,
+            provider_id=entry.provider_id,
+            task=entry.task,
+            status=entry.status or "live",
+            adapter=_text(entry.raw.get("adapter")),
+            adapter_weights_path=_text(entry.raw.get("adapterWeightsPath")),
+            raw=entry.raw,
+        )
+        for entry in provider_mapping(value.get("inferenceProviderMapping"))
+        if entry.provider_id
+    )
+
+
+def warn(mapping: ProviderMapping, model: str) -> None:
+    """Log that a mapping is not healthy, if so."""
+    if mapping.status == "staging":
+        logger.warning("%s serves %s for tests only", mapping.provider, model)
+    elif mapping.status == "error":
+        logger.warning("%s failed its last health check for %s", mapping.provider, model)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
