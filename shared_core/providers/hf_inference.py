@@ -277,15 +277,17 @@ def normalise(task: str, value: Any) -> Any:
         return value[0]
     if task in _ANSWERS and isinstance(value, dict):
         return [value]
-    if task == "text-classification" and _is_nested(value):
-        return value[0]
+    if task == "text-classification":
+        return _unnested(value)
     if task == "zero-shot-classification" and isinstance(value, dict):
         return _legacy_labels(value)
     return value
 
 
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
+def _unnested(value: Any) -> Any:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        return value[0]
+    return value
 
 
 def _legacy_labels(value: dict[str, Any]) -> Any:

@@ -78,10 +78,15 @@ def size(name: str, value: Any) -> dict[str, int]:
     """Return ``(width, height)`` or ``{"width", "height"}`` as the latter."""
     if isinstance(value, Mapping) and value.keys() == {"width", "height"}:
         value = (value["width"], value["height"])
-    wrong = isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2
-    if wrong or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in value):
-        raise refused(name, "(width, height) in pixels", value)
-    return {"width": value[0], "height": value[1]}
+    if not isinstance(value, str | bytes) and isinstance(value, Sequence) and len(value) == 2:
+        width, height = value
+        if _is_length(width) and _is_length(height):
+            return {"width": width, "height": height}
+    raise refused(name, "(width, height) in pixels", value)
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def columns(name: str, value: Any) -> dict[str, list[str]]:

@@ -284,7 +284,6 @@ class TaskSpec(Generic[P, R]):
         result: Normalised answer -> typed result; ``ValueError`` says what is wrong with it.
         binary_input: Whether hf-inference takes the file as the raw body.
         binary_output: Whether the answer is a file.
-        accept: ``Accept`` header on hf-inference.
         description: One line for lists; the first of the build function by default.
     """
 
@@ -293,7 +292,6 @@ class TaskSpec(Generic[P, R]):
     result: Result[R]
     binary_input: bool = False
     binary_output: bool = False
-    accept: str = "application/json"
     description: str = ""
 
     @property

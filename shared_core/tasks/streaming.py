@@ -1,0 +1,83 @@
+"""The flow that opens a streamed text generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shared_core.errors import APIResponseValidationError, UnsupportedTaskError
+from shared_core.flow import Flow
+from shared_core.tasks.calls import HF_INFERENCE, choose, find_way, prepare
+from shared_core.tasks.generated import Generation, generation
+from shared_core.tasks.spec import TaskSpec
+from shared_core.tasks.stream import AsyncTextStream, TextStream
+from shared_core.tasks.stream_state import StreamState
+from shared_core.wire.messages import WireResponse
+
+if TYPE_CHECKING:
+    from shared_core.core import Core
+    from shared_core.wire.messages import WireRequest
+
+
+def streaming(
+    core: Core,
+    spec: TaskSpec[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    kind: type[TextStream] | type[AsyncTextStream],
+) -> Flow[Any]:
+    """Return the flow that opens a stream of class *kind*.
+
+    Args:
+        core: Settings, defaults and the path of the call.
+        spec: The task.
+        args: Arguments of the task.
+        kwargs: Likewise, and the common keywords.
+        kind: Class of the stream.
+
+    Raises:
+        InvalidSettingError: An argument is refused; nothing was sent.
+        UnsupportedTaskError: The provider streams in another form; nothing was sent.
+        APIError: The call failed.
+    """
+    from shared_core.providers import hf_inference
+
+    payload, call, options = prepare(core, spec, args, kwargs)
+    model, provider = choose(core, spec.id, call)
+    if provider != HF_INFERENCE:
+        raise UnsupportedTaskError(
+            f"streamed text generation is hf-inference's and TGI's own, not of {provider}",
+            guidance="Use client.chat.stream(), which every provider of language models serves.",
+        )
+    route, _ = yield from find_way(core, spec.id, model, provider, options)
+    request = hf_inference.build(core, route, payload, options, stream=True)
+
+    def begin(answer: Any) -> Flow[Any]:
+        if isinstance(answer, WireResponse):
+            whole = _whole(core, request, answer)
+            return kind(None, StreamState(core, request, answer, whole))
+        return kind(answer, StreamState(core, request, answer))
+        yield  # a generator that never suspends
+
+    return (yield from core.open(request, begin, callbacks=options.callbacks))
+
+
+def _whole(core: Core, request: WireRequest, answer: WireResponse) -> Generation:
+    """Return the text of a server that answers at once where a stream was asked for."""
+    from shared_core.providers import hf_inference
+    from shared_core.providers.answers import read
+
+    value = read(request, lambda found: hf_inference.normalise("text-generation", found), core)(
+        answer
+    )
+    try:
+        return generation(value)
+    except ValueError as exc:
+        reason = str(exc)
+    raise APIResponseValidationError(
+        f"Unusable answer to text-generation: {core.settings.redact(reason)}",
+        operation=request.operation,
+        model=request.model,
+        provider=request.provider,
+        url=request.url,
+    )
