@@ -121,6 +121,9 @@ if TYPE_CHECKING:
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
     from shared_core.resilience.pipeline import Resilience as Resilience
+    from shared_core.providers.base import Job as Job
+    from shared_core.providers.base import ProviderMapping as ProviderMapping
+    from shared_core.providers.mapping import MappingCache as MappingCache
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
     from shared_core.tokens import CharacterCounter as CharacterCounter
     from shared_core.tokens import TokenCounter as TokenCounter
@@ -242,6 +245,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.embeddings.search": ("SearchHit", "SemanticIndex"),
     "shared_core.embeddings.similarity": ("most_similar",),
     "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),
+    "shared_core.providers.base": ("Job", "ProviderMapping"),
+    "shared_core.providers.mapping": ("MappingCache",),
     "shared_core.resilience.retry": ("RetryPolicy",),
     "shared_core.resilience.pipeline": ("Resilience",),
     "shared_core.tokens": (

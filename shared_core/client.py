@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
     from shared_core.hub.models import AsyncModels, Models, WhoAmI
     from shared_core.local import LocalModels
+    from shared_core.providers.resource import AsyncProviders, Providers
     from shared_core.resilience.pipeline import Pipeline, Resilience
     from shared_core.resilience.retry import RetryPolicy
     from shared_core.tasks.resource import AsyncTasks, Tasks
@@ -278,6 +279,13 @@ class RouterClient(_Client):
 
         return Tasks(self._core, self._run)
 
+    @property
+    def providers(self) -> Providers:
+        """Who serves which task, mappings of models, and jobs that were queued earlier."""
+        from shared_core.providers.resource import Providers
+
+        return Providers(self._core, self._run)
+
     def whoami(self) -> WhoAmI:
         """Return who the token belongs to and what it may do.
 
@@ -354,6 +362,13 @@ class AsyncRouterClient(_Client):
         from shared_core.tasks.resource import AsyncTasks
 
         return AsyncTasks(self._core, self._run)
+
+    @property
+    def providers(self) -> AsyncProviders:
+        """Who serves which task, mappings of models, and jobs that were queued earlier."""
+        from shared_core.providers.resource import AsyncProviders
+
+        return AsyncProviders(self._core, self._run)
 
     async def whoami(self) -> WhoAmI:
         """Return who the token belongs to and what it may do.

@@ -130,7 +130,7 @@ def read(
                 model=request.model,
                 provider=request.provider,
                 url=response.url or request.url,
-                hide=core.settings.redact,
+                hide=core.redact,
             )
         try:
             return decode(value)

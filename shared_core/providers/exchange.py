@@ -61,7 +61,7 @@ class Exchange:
             task=route.task,
             model=route.model,
             provider_id=route.provider_id,
-            media_urls=tuple(core.settings.redact(url) for url in files),
+            media_urls=tuple(core.redact(url) for url in files),
             base=route.base,
             direct=route.direct,
         )

@@ -173,7 +173,7 @@ class Watch:
 
     def failed(self, state: State, answer: Any) -> JobFailedError:
         """Return the error for a job that the provider gave up."""
-        reason = self.core.settings.redact(state.failure or "")
+        reason = self.core.redact(state.failure or "")
         text = f"{self.job.provider} could not do the job ({state.word})"
         return JobFailedError(
             f"{text}: {reason}" if reason else text,
@@ -349,7 +349,7 @@ def _decoded(request: WireRequest, make: Callable[[], Any]) -> Any:
 def _job(core: Core, route: Route, ticket: Ticket) -> Job:
     # The provider may echo what it was sent, and errors keep the job.
     def hidden(text: str | None) -> str | None:
-        return None if text is None else core.settings.redact(text)
+        return None if text is None else core.redact(text)
 
     return Job(
         provider=route.provider,

@@ -12,6 +12,7 @@ from shared_core.chat.stream import AsyncChatStream, ChatStream
 from shared_core.client import AsyncRouterClient, RouterClient
 from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
 from shared_core.hub.models import AsyncModels, Models
+from shared_core.providers.resource import AsyncProviders, Providers
 from shared_core.wire.http import AsyncHTTPWire, HTTPWire
 
 PAIRS: list[tuple[type[Any], type[Any]]] = [
@@ -20,6 +21,7 @@ PAIRS: list[tuple[type[Any], type[Any]]] = [
     (ChatStream, AsyncChatStream),
     (Embeddings, AsyncEmbeddings),
     (Models, AsyncModels),
+    (Providers, AsyncProviders),
     (HTTPWire, AsyncHTTPWire),
 ]
 #: Names that are spelled differently on purpose.
