@@ -62,6 +62,18 @@ def _token_of_environment() -> SecretStr | None:
     return None
 
 
+def _is_importable(key: Any) -> bool:
+    """Whether *key* is a function that a pickle can name."""
+    return callable(key) and "<" not in getattr(key, "__qualname__", "<")
+
+
+class _Clients(dict[str, Any]):
+    """The clients behind an object; two objects are equal whatever their connections are."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Clients)
+
+
 class RouterConnection(BaseModel):
     """Connection settings of a model object."""
 
@@ -116,7 +128,7 @@ class RouterConnection(BaseModel):
     event_callbacks: Any = Field(default=(), exclude=True, repr=False)
     """``shared_core.Callback`` objects, told of requests, responses, retries and errors."""
 
-    _clients: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _clients: _Clients = PrivateAttr(default_factory=_Clients)
 
     keyword_aliases: ClassVar[dict[str, str]] = {
         "huggingfacehub_api_token": "api_key",
@@ -228,7 +240,7 @@ class RouterConnection(BaseModel):
         # LangChain keeps a serialised copy as its cache key; a changed model is another model.
         vars(self).pop("_serialized", None)
         if (name in _CONNECTION or name.startswith("http_")) and self.__pydantic_private__:
-            self._clients = {}
+            self._clients = _Clients()
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; connections are shared unless *update* concerns them.
@@ -250,13 +262,13 @@ class RouterConnection(BaseModel):
                     raise unknown_keyword(name, type(self).model_fields)
         copied = super().model_copy(update=changes, deep=deep)
         if any(name in _CONNECTION or name.startswith("http_") for name in changes):
-            copied._clients = {}
+            copied._clients = _Clients()
         return copied
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
         vars(copied).pop("_serialized", None)
-        copied._clients = dict(self._clients)
+        copied._clients = _Clients(self._clients)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -265,7 +277,7 @@ class RouterConnection(BaseModel):
             value = vars(self).get(name)
             if value is not None:
                 memo[id(value)] = value
-        memo[id(self._clients)] = {}
+        memo[id(self._clients)] = _Clients()
         copied = super().__deepcopy__(memo)
         vars(copied).pop("_serialized", None)
         return copied
@@ -276,12 +288,17 @@ class RouterConnection(BaseModel):
                 raise TypeError(f"a model with an {name} of your own cannot be pickled")
         state = dict(super().__getstate__())
         fields = {k: v for k, v in state["__dict__"].items() if k != "_serialized"}
-        fields["api_key"] = None  # secrets do not travel: the copy finds its own
         state["__dict__"] = fields
-        state["__pydantic_fields_set__"] = state["__pydantic_fields_set__"] - {"api_key"}
-        state["__pydantic_private__"] = {**(state["__pydantic_private__"] or {}), "_clients": {}}
+        if not _is_importable(self.api_key):
+            fields["api_key"] = None  # secrets do not travel: the copy finds its own
+            state["__pydantic_fields_set__"] = state["__pydantic_fields_set__"] - {"api_key"}
+        state["__pydantic_private__"] = {
+            **(state["__pydantic_private__"] or {}),
+            "_clients": _Clients(),
+        }
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        vars(self)["api_key"] = _token_of_environment()
+        if self.api_key is None:
+            vars(self)["api_key"] = _token_of_environment()

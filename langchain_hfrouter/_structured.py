@@ -174,6 +174,11 @@ class StructuredParser(BaseCumulativeTransformOutputParser[Any]):
     def _type(self) -> str:
         return "hfrouter-structured"
 
+    @property
+    @override
+    def OutputType(self) -> Any:
+        return self.target or dict[str, Any]
+
     @override
     def parse(self, text: str) -> Any:
         return self._validated(_json_of(text), text)

@@ -126,6 +126,27 @@ def test_copies_and_pickles_work_after_use() -> None:
         assert "authorization" not in server.requests[-1].headers
 
 
+def give_key() -> str:
+    return "hf_given"
+
+
+def test_a_pickle_keeps_a_function_that_gives_the_key() -> None:
+    with serving(whole()) as server:
+        twin = pickle.loads(pickle.dumps(model_of(server, api_key=give_key)))
+        twin.invoke("x")
+        assert server.requests[0].headers["authorization"] == "Bearer hf_given"
+        assert pickle.loads(pickle.dumps(model_of(server, api_key=lambda: "x"))).api_key is None
+
+
+def test_equal_settings_make_equal_models() -> None:
+    with serving(whole()) as server:
+        one, two = model_of(server), model_of(server)
+        one.invoke("x")
+        assert one == two
+        assert one != model_of(server, temperature=1)
+        assert HFRouterEmbeddings(model="a/b") == HFRouterEmbeddings(model="a/b")
+
+
 def test_a_pickle_finds_the_token_of_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(whole()) as server:
         data = pickle.dumps(model_of(server))

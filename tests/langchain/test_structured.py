@@ -340,3 +340,23 @@ def test_the_parts_add_up(stub: StubServer) -> None:
     model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
     bound = model.bind_tools([Person], tool_choice="any")
     assert added(list(bound.stream("Ada is 36"))).tool_calls[0]["name"] == "Person"
+
+
+def test_the_chain_describes_itself() -> None:
+    model = ChatHFRouter(model="a/b")
+    chain = model.with_structured_output(Person)
+    assert chain.get_output_jsonschema()["title"] == "Person"
+    assert len(chain.get_graph().nodes) == 4
+    assert model.with_structured_output(PersonDict).get_output_jsonschema()["type"] == "object"
+
+
+async def test_raw_answers_stream_too() -> None:
+    with serving(streamed("json_schema")) as server:
+        chain = model_of(server).with_structured_output(
+            Person, method="json_schema", include_raw=True
+        )
+        parts = list(chain.stream("x"))
+        later = [part async for part in chain.astream("x")]
+    for found in (parts, later):
+        assert any(part.get("parsed") == Person(**ADA) for part in found)
+        assert all(part.get("parsing_error") is None for part in found)
