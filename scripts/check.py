@@ -24,7 +24,7 @@ def main() -> int:
         [python, "-m", "pyright", "--pythonpath", python],
     ]
     quiet = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}  # do not ask the network for a newer one
-    failed = [" ".join(check[2:4]) for check in checks if environment.run(*check, **quiet)]
+    failed = [check[2] for check in checks if environment.run(*check, **quiet)]
     print(f"failed: {', '.join(failed)}" if failed else "lint and types: all good")
     return 1 if failed else 0
 

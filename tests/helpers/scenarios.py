@@ -107,7 +107,7 @@ def _same_text(result: ChatCompletion, pieces: list[str]) -> ChatCompletion:
 
 def _refused(client: Any, target: Target) -> Any:
     made = lambda: client.chat.create(  # noqa: E731 - made twice, in two colours
-        "Hello", model=target.chat_model, extra_body={"messages": "not a list"}
+        "Hello", model=target.chat_model, extra_body={"response_format": {"type": "nonsense"}}
     )
     return _error_async(made) if _is_async(client) else _error(made)
 
