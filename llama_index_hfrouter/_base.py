@@ -23,6 +23,9 @@ _SHARED_IN_COPIES = frozenset(
         "http_client",
         "http_async_client",
         "local",
+        "tls",
+        "retry",
+        "resilience",
         "callbacks",
         "callback_manager",
         "rate_limiter",
@@ -33,6 +36,15 @@ _SHARED_IN_COPIES = frozenset(
     }
 )
 _NEVER_PICKLED = frozenset({"api_key", "http_client", "http_async_client"})
+_PASSED_ON = (
+    "connect_timeout",
+    "retry",
+    "resilience",
+    "hub_url",
+    "proxy",
+    "tls",
+    "limits",
+)
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
 
 
@@ -44,7 +56,7 @@ class Clients:
 
     def get(self, kind: Callable[..., Any], options: dict[str, Any]) -> Any:
         """Return the client of this kind with these options, made on first use."""
-        key = (kind, *(_hashable(value) for value in options.values()))
+        key = (kind, *((name, _hashable(value)) for name, value in options.items()))
         client = self._made.get(key)
         if client is None:
             client = self._made.setdefault(key, kind(**options))
@@ -103,7 +115,15 @@ class RouterComponent(BaseComponent):
         bill_to: Organisation that pays (``X-HF-Bill-To``).
         timeout: Seconds to wait for an answer, or between two meaningful events of a
             stream; None waits for ever.
+        connect_timeout: Seconds to wait for a connection; the client's default when None.
         max_retries: Further attempts after a retryable failure.
+        retry: The whole retry policy; exclusive with ``max_retries``.
+        resilience: Further layers of the client: breaker, limits, failover ...
+        hub_url: The Hub, for :meth:`HFRouter.load_model_info`.
+        user_agent: Put before our own.
+        proxy: Proxy URL, maybe with credentials.
+        tls: Certificates and TLS versions (``TLSSettings``).
+        limits: Size and connection limits (``Limits``).
         default_headers: Headers of every request.
         extra_body: Body fields of every request, merged last.
         http_client: An ``httpx.Client`` of your own for the sync methods.
@@ -119,6 +139,14 @@ class RouterComponent(BaseComponent):
     bill_to: str | None = Field(default=None, description="Organisation that pays.")
     timeout: float | None = Field(default=300.0, description="Seconds; None waits for ever.")
     max_retries: int = Field(default=0, ge=0, description="Attempts after the first.")
+    connect_timeout: float | None = Field(default=None, exclude=True)
+    retry: Any = Field(default=None, exclude=True, repr=False)
+    resilience: Any = Field(default=None, exclude=True, repr=False)
+    hub_url: str | None = Field(default=None, exclude=True)
+    user_agent: str | None = Field(default=None, exclude=True)
+    proxy: Any = Field(default=None, exclude=True, repr=False)
+    tls: Any = Field(default=None, exclude=True, repr=False)
+    limits: Any = Field(default=None, exclude=True, repr=False)
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     extra_body: dict[str, Any] | None = Field(default=None, description="Merged into the body.")
     http_client: Any = Field(default=None, exclude=True, repr=False)
@@ -151,14 +179,16 @@ class RouterComponent(BaseComponent):
         return client
 
     def _options(self, http_client: Any) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in _PASSED_ON}
         return {
+            **{name: value for name, value in given.items() if value is not None},
             "api_key": self.api_key,
             "base_url": self.base_url,
             "bill_to": self.bill_to,
             "timeout": self.timeout,
             "max_retries": self.max_retries,
             "default_headers": self.default_headers,
-            "user_agent": "llama-index-hfrouter",
+            "user_agent": f"{self.user_agent or ''} llama-index-hfrouter".lstrip(),
             "http_client": http_client,
             "callbacks": tuple(self.callbacks),
             "local": self.local,
@@ -181,6 +211,8 @@ class RouterComponent(BaseComponent):
         if any(_SECRET_HEADER.search(name) for name in headers):
             kept = {n: v for n, v in headers.items() if not _SECRET_HEADER.search(n)}
             fields["default_headers"] = kept
+        if "@" in str(fields.get("proxy")):
+            del fields["proxy"]
         for name in [name for name, value in fields.items() if not _picklable(value)]:
             _logger.warning("%s.%s cannot be pickled and is left out", type(self).__name__, name)
             del fields[name]

@@ -58,6 +58,29 @@ def test_the_key_is_in_no_dump_repr_or_pickle(index: int, key: Any) -> None:
     assert restored.api_key is None
 
 
+def test_every_setting_of_the_client_is_taken_and_no_secret_dumped() -> None:
+    from shared_core import Limits, RetryPolicy, TLSSettings
+
+    options: dict[str, Any] = {
+        "connect_timeout": 3.0,
+        "retry": RetryPolicy(max_retries=2),
+        "hub_url": "https://hub.example.org",
+        "user_agent": "mine/1",
+        "proxy": "http://user:proxypass@127.0.0.1:9",
+        "tls": TLSSettings(),
+        "limits": Limits(max_connections=5),
+    }
+    for kind in (HFRouter, HFRouterEmbedding):
+        model = kind("a/b", **options)
+        for one in (model, copy.deepcopy(model)):
+            settings = one._client().settings
+            assert settings.limits.max_connections == 5
+            assert settings.user_agent.startswith("mine/1 llama-index-hfrouter")
+        for dump in (model.to_json(), repr(model), repr(pickle.dumps(model))):
+            assert "proxypass" not in dump
+        assert pickle.loads(pickle.dumps(model)).hub_url == "https://hub.example.org"
+
+
 def test_from_dict_of_to_dict_is_the_same_model() -> None:
     llm = llm_and_embedding()[0]
     for again in (HFRouter.from_dict(llm.to_dict()), HFRouter.from_json(llm.to_json())):
