@@ -181,6 +181,7 @@ def build(
     url = address(settings.base_url, route.model, route.task)
     own = {"Accept": _accept(route.task, stream)}
     request = route.request(url, options, stream=stream)
+    request.model = route.model or None
     if payload.binary is not None and _is_raw(route.task, payload, options):
         if payload.media_type:
             own["Content-Type"] = payload.media_type.replace("; ", ";")

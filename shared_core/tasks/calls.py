@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from shared_core.config.checks import refused
 from shared_core.config.plain import plain
+from shared_core.config.providers import router_root
 from shared_core.config.validate import (
     check_route,
     check_url,
@@ -18,11 +19,7 @@ from shared_core.config.validate import (
     unknown_keyword,
 )
 from shared_core.constants import POLICIES
-from shared_core.errors import (
-    APIResponseValidationError,
-    InvalidSettingError,
-    UnsupportedTaskError,
-)
+from shared_core.errors import APIResponseValidationError, InvalidSettingError
 from shared_core.flow import Flow
 from shared_core.tasks.params import options as json_options
 from shared_core.tasks.params import with_file
@@ -170,27 +167,34 @@ def find_way(
         UnsupportedTaskError: The provider does not serve the task; nothing was sent.
         APIError: Looking the provider's model id up failed.
     """
-    from shared_core.providers import hf_inference
+    from shared_core.providers import registry
     from shared_core.providers.base import Route
+    from shared_core.providers.routing import resolve_route
 
     if provider == HF_INFERENCE:
-        if known and task not in hf_inference.TASKS and not _own_server(core, model):
-            raise _unsupported(task)
-        base = core.settings.base_url
+        from shared_core.providers.hf_inference import CODEC
+
+        if known and not _own_server(core, model):
+            registry.codec(HF_INFERENCE, task)
+        base = router_root(core.settings.base_url) + f"/{HF_INFERENCE}"
         name = model or ""
-        route = Route(provider=provider, task=task, model=name, provider_id=name, base=base)
-        return route, hf_inference.CODEC
-    raise UnsupportedTaskError(f"provider {provider!r} serves no task {task!r}")
-    yield  # a generator that never suspends here
+        route = Route(provider=HF_INFERENCE, task=task, model=name, provider_id=name, base=base)
+        return route, CODEC
+    route = yield from resolve_route(
+        core,
+        model,
+        task,
+        provider,
+        provider_id=options.provider_id,
+        timeout=options.timeout,
+        callbacks=options.callbacks,
+    )
+    return route, registry.codec(route.provider, task)
 
 
 def _own_server(core: Core, model: str | None) -> bool:
     address = model if model and "://" in model else core.settings.base_url
     return not is_hf_host(urlsplit(address).hostname)
-
-
-def _unsupported(task: str) -> UnsupportedTaskError:
-    return UnsupportedTaskError(f"hf-inference does not serve {task}")
 
 
 def with_fetched_file(
