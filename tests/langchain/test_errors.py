@@ -169,6 +169,15 @@ def test_a_bad_parameter_is_an_invalid_request() -> None:
         assert server.requests == []
 
 
+@pytest.mark.parametrize("key", ["t", "test", "none", "EMPTY", "context"])
+def test_a_placeholder_for_a_key_does_not_garble_what_the_server_says(key: str) -> None:
+    body = openai("the text exceeds the context, nonetheless", "context_length_exceeded")
+    with serving(answer(400, body)) as server, pytest.raises(lc.ContextOverflowError) as caught:
+        model_of(server, api_key=key).invoke("x")
+    assert "exceeds the" in str(caught.value)
+    assert "nonetheless" in str(caught.value)
+
+
 def test_errors_pickle_and_copy_as_both() -> None:
     body = openai("slow")
     with serving(answer(429, body)) as server, pytest.raises(lc.ModelRateLimitError) as caught:

@@ -313,3 +313,25 @@ def test_core_accepts_every_block_as_a_strict_server_would(name: str) -> None:
     (message,) = _normalize_messages([HumanMessage(["x", block])])
     body = {"model": "m", "messages": encode(to_core([message]))}
     check(body)
+
+
+def test_rare_forms_of_media() -> None:
+    encoded = WAV_BASE64.encode()
+    assert part_of({"type": "audio", "base64": encoded, "mime_type": "audio/wav"}) == AudioPart(
+        wav(), media_type="audio/wav"
+    )
+    assert part_of({"type": "image", "base64": PNG_URL}) == ImagePart(PNG_URL)
+    data_url = f"data:audio/wav;base64,{WAV_BASE64}"
+    block = {"type": "input_audio", "input_audio": {"data": data_url, "format": "wav"}}
+    assert part_of(block) == AudioPart(wav(), format="wav")
+    named = {"type": "file", "base64": PDF_BASE64, "mime_type": "application/pdf"}
+    part = part_of({**named, "metadata": {"filename": "m.pdf"}})
+    assert isinstance(part, FilePart)
+    assert part.filename == "m.pdf"
+    by_url = {"type": "text-plain", "url": "https://example.org/a.txt"}
+    assert part_of(by_url) == FilePart("https://example.org/a.txt", media_type="text/plain")
+    uploaded = {"type": "document", "source": {"type": "file", "file_id": "f"}}
+    assert part_of(uploaded) == FilePart(file_id="f")
+    assert part_of({"type": "non_standard", "value": 5}) == RawPart(
+        {"type": "non_standard", "value": 5}
+    )

@@ -172,3 +172,18 @@ class TestJsonMode(Integration):
 
 class TestOutputVersion1(Integration):
     output_version = "v1"
+
+
+class TestFunctionCallingVersion1(Integration):
+    method = "function_calling"
+    output_version = "v1"
+
+
+class TestJsonSchemaVersion1(Integration):
+    method = "json_schema"
+    output_version = "v1"
+
+
+class TestJsonModeVersion1(Integration):
+    method = "json_mode"
+    output_version = "v1"

@@ -12,7 +12,7 @@ from pydantic.v1 import BaseModel as LegacyModel
 
 from langchain_hfrouter import ChatHFRouter
 from langchain_hfrouter._errors import RefusalError
-from langchain_hfrouter._structured import response_format
+from langchain_hfrouter._structured import StructuredParser, response_format
 from shared_core import InvalidSettingError, StructuredOutputError
 from tests.helpers.fault_server import FaultServer, Reply
 from tests.langchain.script import added, call, event, model_of, serving, stream, whole
@@ -360,3 +360,35 @@ async def test_raw_answers_stream_too() -> None:
     for found in (parts, later):
         assert any(part.get("parsed") == Person(**ADA) for part in found)
         assert all(part.get("parsing_error") is None for part in found)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_models_that_do_not_stream_give_the_whole_at_once(method: Any) -> None:
+    reply = (
+        tool_reply('{"name": "Ada", "age": 36}')
+        if method == "function_calling"
+        else whole('{"name": "Ada", "age": 36}')
+    )
+    with serving(reply) as server:
+        model = model_of(server, disable_streaming=True)
+        chain = model.with_structured_output(Person, method=method)
+        assert list(chain.stream("x")) == [Person(**ADA)]
+        assert [part async for part in chain.astream("x")] == [Person(**ADA)]
+
+
+async def test_the_parser_reads_plain_text_too() -> None:
+    parser = StructuredParser(target=Person)
+    assert parser.invoke(FENCED) == Person(**ADA)
+    assert parser.parse('{"name": "Ada", "age": 36}') == Person(**ADA)
+    assert list(parser.transform(iter(PIECES)))[-1] == Person(**ADA)
+    with pytest.raises(OutputParserException, match="not JSON"):
+        parser.parse("Ada")
+    assert parser._type == "hfrouter-structured"
+
+
+def test_a_form_given_in_part_is_completed() -> None:
+    inner = {"name": "x", "schema": {"type": "object"}}
+    assert response_format({"json_schema": inner}, strict=None) == {
+        "type": "json_schema",
+        "json_schema": inner,
+    }
