@@ -17,7 +17,8 @@ def _tree(base: type[RouterError]) -> list[type[RouterError]]:
 
 
 def _instance(cls: type[RouterError]) -> RouterError:
-    if issubclass(cls, errors.StreamEventError):  # an event always carries what it stands for
+    # These always carry the error that they stand for.
+    if issubclass(cls, errors.StreamEventError | errors.ResponseFailedError):
         return cls("it broke here", error=errors.RateLimitError("slow down", status_code=429))
     return cls("it broke here")
 

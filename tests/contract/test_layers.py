@@ -35,6 +35,9 @@ MAY_IMPORT = {
     "chat": DOMAIN | {"media.kinds"},
     "embeddings": DOMAIN,
     "hub": DOMAIN,
+    "responses": DOMAIN | {"chat"},
+    "endpoints": DOMAIN | {"hub"},
+    "servers": DOMAIN | {"hub.parsing"},
 }
 #: ``client`` composes everything, ``local`` answers for the network; neither knows the command.
 COMPOSERS = {"client", "local"}
