@@ -19,7 +19,11 @@ from shared_core.config.validate import (
     unknown_keyword,
 )
 from shared_core.constants import POLICIES
-from shared_core.errors import APIResponseValidationError, InvalidSettingError
+from shared_core.errors import (
+    APIResponseValidationError,
+    InvalidSettingError,
+    UnsupportedTaskError,
+)
 from shared_core.flow import Flow
 from shared_core.tasks.params import options as json_options
 from shared_core.tasks.params import with_file
@@ -172,10 +176,10 @@ def find_way(
     from shared_core.providers.routing import resolve_route
 
     if provider == HF_INFERENCE:
-        from shared_core.providers.hf_inference import CODEC
+        from shared_core.providers.hf_inference import CODEC, TASKS
 
-        if known and not _own_server(core, model):
-            registry.codec(HF_INFERENCE, task)
+        if known and task not in TASKS and not _own_server(core, model):
+            raise _not_served(task, registry.providers_of(task))
         base = router_root(core.settings.base_url) + f"/{HF_INFERENCE}"
         name = model or ""
         route = Route(provider=HF_INFERENCE, task=task, model=name, provider_id=name, base=base)
@@ -190,6 +194,14 @@ def find_way(
         callbacks=options.callbacks,
     )
     return route, registry.codec(route.provider, task)
+
+
+def _not_served(task: str, others: Sequence[str]) -> UnsupportedTaskError:
+    instead = f"provider= one of {', '.join(others)}, or " if others else ""
+    return UnsupportedTaskError(
+        f"hf-inference does not serve {task}",
+        guidance=f"Pass {instead}model='https://...' of a server of your own.",
+    )
 
 
 def _own_server(core: Core, model: str | None) -> bool:
