@@ -133,6 +133,10 @@ def identifying(model: ChatHFRouter) -> dict[str, Any]:
     names = ("provider", "policy", "base_url", "extra_body", *SAMPLING)
     known = {name: getattr(model, name) for name in names}
     params = {"model": model.model, **{k: v for k, v in known.items() if v is not None}}
+    if model.split_think:
+        params["split_think"] = True
+    if model.reasoning_echo != "auto":
+        params["reasoning_echo"] = model.reasoning_echo
     if model.local:
         params["local"] = True if model.local is True else str(model.local)
     return params
