@@ -22,7 +22,7 @@ _MODULES: Final = {
     "zai-org": "zai_org",
 }
 HF_INFERENCE: Final = "hf-inference"
-"""Hugging Face's own service; it needs no mapping, and takes tasks that nobody specified."""
+"""Hugging Face's own service; it needs no mapping."""
 
 _SERVICES: Final = ("deepinfra", "featherless-ai", "nscale", "ovhcloud", "scaleway")
 WITHDRAWN: Final = ("black-forest-labs", "hyperbolic", "nebius", "sambanova")
@@ -60,10 +60,6 @@ def codec(provider: str, task: str) -> Codec:
     found = codecs(provider).get(task)
     if found is not None:
         return found
-    if provider == HF_INFERENCE and task not in CHAT_TASKS:
-        from shared_core.providers.hf_inference import CODEC
-
-        return CODEC
     if task in CHAT_TASKS:
         raise UnsupportedTaskError(
             f"{task} is not a call of its own",

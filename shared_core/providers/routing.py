@@ -53,7 +53,8 @@ def resolve_route(
     """
     own = provider is None or provider == registry.HF_INFERENCE
     if own or (model is not None and "://" in model):
-        registry.codec(registry.HF_INFERENCE, task)
+        if own:
+            registry.codec(registry.HF_INFERENCE, task)
         base = _base(core, registry.HF_INFERENCE)
         return Route(
             provider=registry.HF_INFERENCE,
