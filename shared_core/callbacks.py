@@ -7,13 +7,16 @@ Callbacks are plain functions, also with the async client: keep them short.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from shared_core.chat.types import ChatChunk, Usage
     from shared_core.errors import RouterError
+
+CallOutcome: TypeAlias = Literal["ok", "error", "abandoned"]
+CacheOutcome: TypeAlias = Literal["hit", "miss", "store", "joined", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +39,55 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallStartEvent(Event):
+    """A call begins: before the cache, the guards and the first attempt.
+
+    Attributes:
+        stream: Whether the answer was asked for as a stream.
+        parameters: Numbers and names among the parameters, e.g. ``temperature``; no content.
+        content: The body with the prompt, for callbacks with ``wants_content`` only.
+    """
+
+    stream: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    content: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEndEvent(Event):
+    """A call is over: of a stream, when its end was read or it was closed. Comes last.
+
+    Attributes:
+        outcome: ``"ok"``, ``"error"``, or ``"abandoned"``: cancelled, interrupted, or a stream
+            closed before its end. A stream dropped without being closed tells nobody.
+        elapsed: Seconds from the start, waits and repetitions included.
+        attempts: Exchanges begun; 0 for an answer from the cache.
+        cached: Whether the answer came from the cache, or from an equal call in flight.
+        error: What was raised.
+        usage: Token counts, where known.
+        result: What the caller got, or the stream.
+    """
+
+    outcome: CallOutcome
+    elapsed: float = 0.0
+    attempts: int = 0
+    cached: bool = False
+    error: RouterError | None = None
+    usage: Any = None
+    result: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestEvent(Event):
     """An attempt is about to be sent.
 
     Attributes:
         stream: Whether the answer was asked for as a stream.
+        attempt: Which exchange of this call, from 1.
     """
 
     stream: bool = False
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +212,52 @@ class RateLimitEvent(Event):
     refused: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEvent(Event):
+    """The cache was asked or filled.
+
+    Attributes:
+        outcome: ``"hit"``; ``"miss"``: a request follows; ``"store"``: its answer was kept;
+            ``"joined"``: an equal call in flight gave the answer; ``"failed"``: the store was
+            not reachable and the call went on without it.
+        size: Bytes of the answer, where known.
+    """
+
+    outcome: CacheOutcome
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetEvent(Event):
+    """The budget refused a call; nothing was sent.
+
+    Attributes:
+        limit: US dollars of the limit that would have been passed.
+        window: Seconds of its window, None for one without end.
+        spent: US dollars spent in the window, calls in flight included.
+        estimate: US dollars that the call could cost.
+    """
+
+    limit: float
+    window: float | None = None
+    spent: float = 0.0
+    estimate: float = 0.0
+
+
 class Callback:
-    """Base of callbacks: every method does nothing. What one raises is logged, not passed on."""
+    """Base of callbacks: every method does nothing. What one raises is logged, not passed on.
+
+    Attributes:
+        wants_content: Whether :class:`CallStartEvent` is to hold the prompt. False by default.
+    """
+
+    wants_content: bool = False
+
+    def on_call_start(self, event: CallStartEvent) -> None:
+        """A call begins."""
+
+    def on_call_end(self, event: CallEndEvent) -> None:
+        """A call is over; comes last."""
 
     def on_request(self, event: RequestEvent) -> None:
         """An attempt is about to be sent."""
@@ -197,6 +285,12 @@ class Callback:
 
     def on_rate_limit(self, event: RateLimitEvent) -> None:
         """The rate limiter of this client delays or refuses an attempt."""
+
+    def on_cache(self, event: CacheEvent) -> None:
+        """The cache was asked or filled."""
+
+    def on_budget(self, event: BudgetEvent) -> None:
+        """The budget refused a call."""
 
 
 def dispatch(callbacks: Sequence[Callback], name: str, event: Event) -> None:

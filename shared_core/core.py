@@ -90,6 +90,7 @@ class Core:
         if resilience is not None:
             from shared_core.resilience.pipeline import Pipeline, Tools
 
+            self.callbacks = resilience.listeners(self.callbacks)
             self.pipeline = Pipeline(resilience, Tools(settings, self.callbacks))
 
     @property
@@ -179,29 +180,37 @@ class Core:
         listeners: tuple[Callback, ...],
         context: CallContext,
     ) -> Flow[T]:
+        from shared_core.resilience.observe import Observation
         from shared_core.resilience.pipeline import CallInfo
 
-        call = CallInfo(request, context, listeners)
-
-        def exchange(inner: CallInfo) -> Flow[T]:
-            return self._announced(inner, begin)
-
+        call = CallInfo(request, context, listeners, begin)
+        observation = Observation(call)
+        observation.start()
         try:
             if self.pipeline is None:
-                return (yield from exchange(call))
-            result: T = yield from self.pipeline.flow(call, exchange)
+                result: T = yield from self._announced(call)
+            else:
+                result = yield from self.pipeline.flow(call, self._announced)
+            observation.returned(result)
             return result
         except RouterError as error:
             call.tell("on_error", ErrorEvent, error=error)
+            observation.failed(error)
             raise
+        finally:
+            observation.left()
 
-    def _announced(self, call: CallInfo, begin: Callable[[Any], Flow[T]]) -> Flow[T]:
+    def _announced(self, call: CallInfo) -> Flow[Any]:
         """Make one attempt and tell the listeners of it."""
+        begin = call.begin
+        assert begin is not None
         call.trace.attempts += 1
-        call.tell("on_request", RequestEvent, stream=call.request.stream)
+        call.tell(
+            "on_request", RequestEvent, stream=call.request.stream, attempt=call.trace.attempts
+        )
         started = time.monotonic()
 
-        def announced(answer: Any) -> Flow[T]:
+        def announced(answer: Any) -> Flow[Any]:
             if call.endpoint:
                 answer.headers = answer.headers.with_header(ENDPOINT_HEADER, call.endpoint)
             result = yield from begin(answer)
@@ -221,7 +230,8 @@ class Core:
                 dispatch(call.listeners, "on_response", event)
             return result
 
-        return (yield from self._attempt(call.request, announced))
+        result: Any = yield from self._attempt(call.request, announced)
+        return result
 
 
 def error_of(response: WireResponse, request: WireRequest, settings: Settings) -> APIError:

@@ -3,7 +3,7 @@
 A layer is a function ``layer(call, then) -> Flow``: it runs ``then(call)``, the layers inside
 it and the exchange, once, several times or not at all. The order is fixed, from the outside::
 
-    metrics -> cache -> budget -> deadline -> retry -> failover -> circuit breaker
+    cache -> budget -> deadline -> retry -> failover -> circuit breaker
             -> rate limiter -> exchange
 
 A layer that is not asked for does not exist. Policies (:class:`Resilience` and what it holds)
@@ -65,6 +65,7 @@ class CallInfo:
         request: What is to be sent.
         context: Names the call in events.
         listeners: Callbacks of the client and of the call.
+        begin: Makes the result of an answer; a layer may look at the answer on its way.
         trace: What happened so far.
         expires: Moment on the pipeline's clock by which the answer must be here, or None.
         endpoint: Name of the chosen endpoint, ``""`` without failover.
@@ -73,6 +74,7 @@ class CallInfo:
     request: WireRequest
     context: CallContext
     listeners: tuple[Callback, ...] = ()
+    begin: Callable[[Any], Flow[Any]] | None = None
     trace: Trace = field(default_factory=Trace)
     expires: float | None = None
     endpoint: str = ""
@@ -145,7 +147,7 @@ class Resilience:
             its first event.
         cache: Answers that are used again.
         budget: What may be spent.
-        metrics: What is counted.
+        metrics: What counts; the same as one more callback of the client.
     """
 
     retry: RetryPolicy | None = None
@@ -155,7 +157,7 @@ class Resilience:
     deadline: float | None = None
     cache: Mechanism | None = None
     budget: Mechanism | None = None
-    metrics: Mechanism | None = None
+    metrics: Callback | None = None
 
     def __post_init__(self) -> None:
         from shared_core.resilience.checks import check_resilience
@@ -175,6 +177,14 @@ class Resilience:
         from shared_core.resilience.presets import production
 
         return production(requests_per_second=requests_per_second, deadline=deadline)
+
+    def listeners(self, callbacks: tuple[Callback, ...]) -> tuple[Callback, ...]:
+        """Return *callbacks* and those of the policies that listen to calls, each once."""
+        found = list(callbacks)
+        for policy in (self.metrics, self.budget):
+            if isinstance(policy, Callback) and not any(policy is known for known in found):
+                found.append(policy)
+        return tuple(found)
 
     def __str__(self) -> str:
         from shared_core.resilience.presets import describe
@@ -213,7 +223,7 @@ class Pipeline:
         policy = self.policy
         layers: list[Layer] = [
             mechanism.layer(tools)
-            for mechanism in (policy.metrics, policy.cache, policy.budget)
+            for mechanism in (policy.cache, policy.budget)
             if mechanism is not None
         ]
         if policy.deadline is not None:
