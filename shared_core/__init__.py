@@ -120,11 +120,37 @@ if TYPE_CHECKING:
     from shared_core.hub.types import WhoAmI as WhoAmI
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
-    from shared_core.resilience.pipeline import Resilience as Resilience
+    from shared_core.media.draw import draw_boxes as draw_boxes
+    from shared_core.media.draw import draw_masks as draw_masks
+    from shared_core.media.output import Media as Media
     from shared_core.providers.base import Job as Job
     from shared_core.providers.base import ProviderMapping as ProviderMapping
     from shared_core.providers.mapping import MappingCache as MappingCache
+    from shared_core.resilience.pipeline import Resilience as Resilience
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
+    from shared_core.tasks.generated import Generation as Generation
+    from shared_core.tasks.generated import GenerationChunk as GenerationChunk
+    from shared_core.tasks.generated import GenerationDetails as GenerationDetails
+    from shared_core.tasks.generated import Token as Token
+    from shared_core.tasks.media_results import Box as Box
+    from shared_core.tasks.media_results import Depth as Depth
+    from shared_core.tasks.media_results import Detection as Detection
+    from shared_core.tasks.media_results import Segment as Segment
+    from shared_core.tasks.media_results import Sound as Sound
+    from shared_core.tasks.media_results import SpokenChunk as SpokenChunk
+    from shared_core.tasks.media_results import Transcription as Transcription
+    from shared_core.tasks.results import Answer as Answer
+    from shared_core.tasks.results import Entity as Entity
+    from shared_core.tasks.results import Filling as Filling
+    from shared_core.tasks.results import Label as Label
+    from shared_core.tasks.results import Ranked as Ranked
+    from shared_core.tasks.results import TableAnswer as TableAnswer
+    from shared_core.tasks.results import WrittenText as WrittenText
+    from shared_core.tasks.spec import JobProgress as JobProgress
+    from shared_core.tasks.spec import Payload as Payload
+    from shared_core.tasks.spec import TaskSpec as TaskSpec
+    from shared_core.tasks.stream import AsyncTextStream as AsyncTextStream
+    from shared_core.tasks.stream import TextStream as TextStream
     from shared_core.tokens import CharacterCounter as CharacterCounter
     from shared_core.tokens import TokenCounter as TokenCounter
     from shared_core.tokens import TokenizerCounter as TokenizerCounter
@@ -256,6 +282,29 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "WordCounter",
         "token_counter",
     ),
+    "shared_core.media.draw": ("draw_boxes", "draw_masks"),
+    "shared_core.media.output": ("Media",),
+    "shared_core.tasks.generated": ("Generation", "GenerationChunk", "GenerationDetails", "Token"),
+    "shared_core.tasks.media_results": (
+        "Box",
+        "Depth",
+        "Detection",
+        "Segment",
+        "Sound",
+        "SpokenChunk",
+        "Transcription",
+    ),
+    "shared_core.tasks.results": (
+        "Answer",
+        "Entity",
+        "Filling",
+        "Label",
+        "Ranked",
+        "TableAnswer",
+        "WrittenText",
+    ),
+    "shared_core.tasks.spec": ("JobProgress", "Payload", "TaskSpec"),
+    "shared_core.tasks.stream": ("AsyncTextStream", "TextStream"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
