@@ -46,6 +46,19 @@ _RAW = frozenset(
 
 _IMAGES = frozenset({"text-to-image", "image-to-image"})
 _SOUNDS = frozenset({"text-to-speech", "text-to-audio"})
+_OTHER_FILES = frozenset(
+    {
+        "image-text-to-image",
+        "text-to-video",
+        "image-to-video",
+        "image-text-to-video",
+        "text-to-3d",
+        "image-to-3d",
+    }
+)
+"""Tasks that no hf-inference serves, and a server that speaks its form may."""
+
+_FILES = _IMAGES | _SOUNDS | _OTHER_FILES
 _MAYBE_FILES = frozenset({"audio-to-audio", "depth-estimation"})
 """Tasks that answer with JSON, or with one file."""
 
@@ -198,6 +211,8 @@ def _accept(task: str, stream: bool) -> str:
         return "image/png"
     if task in _SOUNDS:
         return "audio/*, application/json"
+    if task in _OTHER_FILES:
+        return "*/*"
     return "text/event-stream, application/json" if stream else "application/json"
 
 
@@ -270,9 +285,9 @@ def normalise(task: str, value: Any) -> Any:
     Raises:
         ValueError: The answer is of the wrong kind; the text says how.
     """
-    if task in _IMAGES or task in _SOUNDS:
+    if task in _FILES:
         return value if isinstance(value, Media) else _file_in_json(value)
-    if isinstance(value, Media) and task not in _MAYBE_FILES and task in TASKS:
+    if isinstance(value, Media) and task not in _MAYBE_FILES and task in _JSON:
         raise ValueError(f"a file of type {value.media_type} came instead of JSON")
     if task in _ONE_OF_LIST and isinstance(value, list) and len(value) == 1:
         return value[0]
@@ -329,12 +344,13 @@ TASKS = (
         "zero-shot-image-classification",
         "zero-shot-object-detection",
         "video-classification",
-        "text-ranking",
         "tabular-classification",
         "tabular-regression",
     }
 )
-"""Tasks that hf-inference, or a server that speaks its form, has a documented form for."""
+"""Tasks that hf-inference has a documented form for."""
+
+_JSON = TASKS - _FILES | {"text-ranking"}
 
 CODECS: dict[str, Codec] = dict.fromkeys(sorted(TASKS), CODEC)
 """Task -> codec, for the registry."""

@@ -73,8 +73,8 @@ def embeddings(path: str) -> Codec:
 
 def _vectors(answer: Any) -> Any:
     rows = at(answer, "data")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("data is not a list of objects")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("data is not a list of vectors")
     ordered = sorted(rows, key=lambda row: row.get("index") or 0)
     return [at(row, "embedding") for row in ordered]
 
