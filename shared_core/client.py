@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from shared_core.hub.models import AsyncModels, Models, WhoAmI
     from shared_core.local import LocalModels
     from shared_core.providers.resource import AsyncProviders, Providers
+    from shared_core.resilience.health import AsyncHealthChecks, HealthChecks, HealthPolicy
     from shared_core.resilience.pipeline import Pipeline, Resilience
     from shared_core.resilience.retry import RetryPolicy
+    from shared_core.responses.resource import AsyncResponses, Responses
     from shared_core.tasks.resource import AsyncTasks, Tasks
     from shared_core.wire.messages import AsyncWire, Wire
 
@@ -165,6 +167,7 @@ class _Client:
             resilience=resilience,
         )
         self._wire: Any = None
+        self._health: Any = None
 
     @property
     def settings(self) -> Settings:
@@ -226,6 +229,7 @@ class _Client:
         twin._local = self._local
         twin._http_client = self._http_client
         twin._wire = None
+        twin._health = None
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -242,6 +246,7 @@ class _Client:
         self._local = state["local"]
         self._http_client = None
         self._wire = None
+        self._health = None
 
 
 class RouterClient(_Client):
@@ -273,6 +278,13 @@ class RouterClient(_Client):
         return Models(self._core, self._run)
 
     @property
+    def responses(self) -> Responses:
+        """The Responses API."""
+        from shared_core.responses.resource import Responses
+
+        return Responses(self._core, self._run)
+
+    @property
     def tasks(self) -> Tasks:
         """Every other task: classification, speech, images, translation ... one method each."""
         from shared_core.tasks.resource import Tasks
@@ -295,8 +307,28 @@ class RouterClient(_Client):
         """
         return self.models.whoami()
 
+    def health_checks(self, policy: HealthPolicy | None = None) -> HealthChecks:
+        """Return the health checks of the failover endpoints; start and stop them explicitly.
+
+        Args:
+            policy: How often and how; every 15 s by default.
+
+        Raises:
+            InvalidSettingError: The client has no ``resilience.failover``.
+        """
+        from shared_core.resilience.health import HealthChecks
+
+        if self._health is None or policy is not None:
+            if self._health is not None:
+                self._health.stop()
+            self._health = HealthChecks(self, policy)
+        checks: HealthChecks = self._health
+        return checks
+
     def close(self) -> None:
         """Close the connections. The client can be used again afterwards."""
+        if self._health is not None:
+            self._health.stop()
         if self._wire is not None:
             self._wire.close()
 
@@ -357,6 +389,13 @@ class AsyncRouterClient(_Client):
         return AsyncModels(self._core, self._run)
 
     @property
+    def responses(self) -> AsyncResponses:
+        """The Responses API."""
+        from shared_core.responses.resource import AsyncResponses
+
+        return AsyncResponses(self._core, self._run)
+
+    @property
     def tasks(self) -> AsyncTasks:
         """Every other task: classification, speech, images, translation ... one method each."""
         from shared_core.tasks.resource import AsyncTasks
@@ -379,8 +418,28 @@ class AsyncRouterClient(_Client):
         """
         return await self.models.whoami()
 
+    def health_checks(self, policy: HealthPolicy | None = None) -> AsyncHealthChecks:
+        """Return the health checks of the failover endpoints; start and stop them explicitly.
+
+        Args:
+            policy: How often and how; every 15 s by default.
+
+        Raises:
+            InvalidSettingError: The client has no ``resilience.failover``.
+        """
+        from shared_core.resilience.health import AsyncHealthChecks
+
+        if self._health is None or policy is not None:
+            if self._health is not None:
+                self._health.cancel()
+            self._health = AsyncHealthChecks(self, policy)
+        checks: AsyncHealthChecks = self._health
+        return checks
+
     async def aclose(self) -> None:
         """Close the running loop's connections. The client can be used again afterwards."""
+        if self._health is not None:
+            await self._health.stop()
         if self._wire is not None:
             await self._wire.aclose()
 

@@ -40,9 +40,14 @@ from shared_core.error_base import (
     UnsupportedTaskError,
     clean,
     redact,
-    shorten,
 )
 from shared_core.error_jobs import JobFailedError, JobTimeoutError
+from shared_core.error_output import ModelOutputError, StructuredOutputError, ToolArgumentsError
+from shared_core.error_services import (
+    EndpointFailedError,
+    EndpointTimeoutError,
+    ResponseFailedError,
+)
 from shared_core.error_status import (
     AnonymousRateLimitError,
     APIResponseValidationError,
@@ -102,6 +107,8 @@ __all__ = [
     "ContentFilterError",
     "ContextLengthError",
     "DeadlineExceededError",
+    "EndpointFailedError",
+    "EndpointTimeoutError",
     "ErrorContext",
     "GatedModelError",
     "GatewayTimeoutError",
@@ -132,6 +139,7 @@ __all__ = [
     "RejectedError",
     "RequestTimeoutError",
     "RequestTooLargeError",
+    "ResponseFailedError",
     "ResponseTooLargeError",
     "RouterError",
     "ServiceUnavailableError",
@@ -220,9 +228,16 @@ class StreamEventError(StreamError):
 
 
 class RejectedError(RouterError):
-    """A guard of this package refused; the refused attempt sent nothing."""
+    """A guard of this package refused; the refused attempt sent nothing.
+
+    Attributes:
+        endpoint: Name of the endpoint that the guard protects, where it is about one.
+        retry_after: Seconds until another attempt can pass, when known.
+    """
 
     guidance = "Wait, or change the policy that refused."
+    endpoint: str = ""
+    retry_after: float | None = None
 
 
 class CircuitOpenError(RejectedError):
@@ -232,7 +247,7 @@ class CircuitOpenError(RejectedError):
 
 
 class RateLimiterRejectedError(RejectedError):
-    """The rate limiter has no permit in the time allowed."""
+    """The rate limiter of this client has no permit in the time allowed."""
 
     guidance = "Lower the rate of calls or raise the limiter's rate, burst or wait."
 
@@ -271,60 +286,6 @@ class NoEndpointAvailableError(RejectedError):
     ) -> None:
         super().__init__(message, guidance=guidance)
         self.errors = tuple(errors)
-
-
-class ModelOutputError(RouterError):
-    """The model wrote something that cannot be used.
-
-    Attributes:
-        text: What it wrote, up to 20,000 characters.
-    """
-
-    guidance = "Ask again, raise max_tokens if the text is cut, or choose a stronger model."
-
-    def __init__(self, message: str = "", *, guidance: str | None = None, text: str = "") -> None:
-        super().__init__(message, guidance=guidance)
-        self.text = shorten(text, 20_000)
-
-
-class StructuredOutputError(ModelOutputError):
-    """The answer does not have the structure asked for.
-
-    Attributes:
-        errors: The validation errors, as pydantic lists them, or empty.
-    """
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        guidance: str | None = None,
-        text: str = "",
-        errors: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        super().__init__(message, guidance=guidance, text=text)
-        self.errors = tuple(errors)
-
-
-class ToolArgumentsError(ModelOutputError):
-    """The arguments of a tool call are not a JSON object.
-
-    Attributes:
-        tool: Name of the tool.
-    """
-
-    guidance = "Send the error back to the model as the tool's result, or ask again."
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        guidance: str | None = None,
-        text: str = "",
-        tool: str | None = None,
-    ) -> None:
-        super().__init__(message, guidance=guidance, text=text)
-        self.tool = tool
 
 
 def from_response(

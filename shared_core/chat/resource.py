@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.messages import MessageLike
@@ -13,6 +13,7 @@ from shared_core.chat.response import Answered, completion_of
 from shared_core.chat.stream import AsyncChatStream, AsyncChatStreamOpening, ChatStream
 from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.chat.types import ChatCompletion
+from shared_core.config.validate import split_model
 from shared_core.flow import Flow, Receive
 from shared_core.wire.messages import WireRequest, WireResponse
 
@@ -24,7 +25,7 @@ Messages = MessageLike | Sequence[MessageLike]
 
 
 def _creating(core: Core, messages: Messages, params: ChatParams) -> Flow[ChatCompletion]:
-    request = build(core.settings, messages, params, stream=False, defaults=core.defaults)
+    request = _built(core, messages, params, stream=False)
     split_think = bool(params.get("split_think"))
 
     def parse(response: WireResponse) -> ChatCompletion:
@@ -34,6 +35,32 @@ def _creating(core: Core, messages: Messages, params: ChatParams) -> Flow[ChatCo
         return completion_of(response.content, answered, split_think=split_think)
 
     return core.exchange(request, parse, callbacks=_callbacks(params))
+
+
+def _built(core: Core, messages: Messages, params: ChatParams, *, stream: bool) -> WireRequest:
+    """Return the request, able to be made again for another endpoint if that may be needed."""
+    request = build(core.settings, messages, params, stream=stream, defaults=core.defaults)
+    if core.rebuilds:
+        request.rebuild = lambda settings, model, provider: build(
+            settings,
+            messages,
+            _elsewhere(params, model, provider),
+            stream=stream,
+            defaults=core.defaults,
+        )
+    return request
+
+
+def _elsewhere(params: ChatParams, model: str | None, provider: str | None) -> ChatParams:
+    """Return *params* with what an endpoint has of its own: its model, its provider."""
+    if model is None and provider is None:
+        return params
+    changed: dict[str, Any] = {**params, "provider": provider, "policy": None}
+    if model is not None:
+        changed["model"] = model
+    elif isinstance(changed.get("model"), str):
+        changed["model"] = split_model(changed["model"])[0]
+    return cast("ChatParams", changed)
 
 
 def _streamed_anyway(content: bytes, answered: Answered, split_think: bool) -> ChatCompletion:
@@ -63,7 +90,7 @@ def _streaming(
     """
     from shared_core.core import CallContext
 
-    request = build(core.settings, messages, params, stream=True, defaults=core.defaults)
+    request = _built(core, messages, params, stream=True)
     split_think = bool(params.get("split_think"))
     listeners = (*core.callbacks, *_callbacks(params))
     context = CallContext.of(request) if listeners else None

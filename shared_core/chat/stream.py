@@ -15,7 +15,7 @@ from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.stream_state import StreamState
 from shared_core.chat.types import ChatChunk, ChatCompletion, Usage
 from shared_core.errors import APIError
-from shared_core.wire.messages import AsyncWireStream, Headers, WireStream
+from shared_core.wire.messages import ENDPOINT_HEADER, AsyncWireStream, Headers, WireStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,6 +54,11 @@ class _Shared:
     def provider(self) -> str | None:
         """Who served the call, as the router says."""
         return self._state.answered.serving_provider
+
+    @property
+    def endpoint(self) -> str | None:
+        """Name of the endpoint that answered, if the client has failover."""
+        return self.headers.get(ENDPOINT_HEADER)
 
     def _when_ended(self, told: Callable[[Outcome], None]) -> None:
         """Call *told* once with how the stream ended (see ``shared_core.flow.when_ended``)."""

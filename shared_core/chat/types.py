@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from shared_core.wire.messages import Headers
+from shared_core.wire.messages import ENDPOINT_HEADER, Headers
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 MediaSource: TypeAlias = "bytes | str | os.PathLike[str]"
@@ -212,6 +212,11 @@ class ChatCompletion:
     headers: Headers = field(default_factory=Headers)
     raw: dict[str, Any] = field(default_factory=dict)
     incomplete_tool_calls: list[ToolCallDelta] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Name of the endpoint that answered, if the client has failover."""
+        return self.headers.get(ENDPOINT_HEADER)
 
     @property
     def message(self) -> ChatMessage:

@@ -1,0 +1,421 @@
+"""Circuit breaker: stop calling an endpoint that keeps failing, and probe when it is back.
+
+States: *closed* (calls pass and are counted), *open* (calls are refused at once), *half-open*
+(a few probes pass), *isolated* (opened by hand, until reset by hand). What counts: connection
+failures, timeouts, 5xx, and broken or cut answers are failures; 4xx and 429 are no sign of a
+sick endpoint and count for nothing, and neither do calls that the caller cancelled. A stream
+counts when it ends, not when its headers arrive.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared_core.callbacks import CircuitEvent, dispatch
+from shared_core.errors import (
+    APIConnectionError,
+    APIError,
+    CircuitOpenError,
+    IncompleteResponseError,
+    InvalidSettingError,
+    ModelLoadingError,
+    NotImplementedByServerError,
+    RouterError,
+    StreamError,
+)
+from shared_core.flow import Flow, Outcome, when_ended
+from shared_core.resilience.checks import number, whole
+
+if TYPE_CHECKING:
+    from shared_core.resilience.pipeline import CallInfo, Next, Tools
+
+State = Literal["closed", "open", "half-open", "isolated"]
+MAX_ENDPOINTS = 1000
+"""Breakers or limiters kept by a client; the one used longest ago is forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy:
+    """When a breaker opens, and how it closes again.
+
+    Attributes:
+        failure_ratio: Share of failed calls in the window at which it opens, 0 to 1.
+        minimum_calls: Calls in the window below which it never opens.
+        window_seconds: Length of a window by time. None: only the count decides.
+        window_calls: Length of a window by count: the last so many calls. With both, calls
+            count that are in both.
+        slow_seconds: Time to the answer, of a stream to its first event, from which a call is
+            slow; the wait for the rate limiter is not counted. None: no call is.
+        slow_ratio: Share of slow calls at which it opens.
+        open_seconds: Time that it stays open the first time.
+        max_open_seconds: Longest time: it doubles with each probe that fails.
+        jitter: Share of the open time that is added at random, so that many clients do not
+            probe at once.
+        probes: Calls let through at once when half-open, and successes needed to close.
+        probe_seconds: Time after which a probe that did not end gives up its place.
+    """
+
+    failure_ratio: float = 0.5
+    minimum_calls: int = 10
+    window_seconds: float | None = 30.0
+    window_calls: int = 100
+    slow_seconds: float | None = None
+    slow_ratio: float = 0.8
+    open_seconds: float = 5.0
+    max_open_seconds: float = 60.0
+    jitter: float = 0.2
+    probes: int = 1
+    probe_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("failure_ratio", "slow_ratio"):
+            number(f"breaker.{name}", getattr(self, name), high=1.0, above=True)
+        for name in ("minimum_calls", "window_calls", "probes"):
+            whole(f"breaker.{name}", getattr(self, name), low=1)
+        for name in ("open_seconds", "max_open_seconds", "probe_seconds"):
+            number(f"breaker.{name}", getattr(self, name), above=True)
+        for name in ("window_seconds", "slow_seconds"):
+            if getattr(self, name) is not None:
+                number(f"breaker.{name}", getattr(self, name), above=True)
+        number("breaker.jitter", self.jitter, high=1.0)
+        if self.minimum_calls > self.window_calls:
+            raise InvalidSettingError(
+                f"breaker.minimum_calls ({self.minimum_calls}) is above breaker.window_calls "
+                f"({self.window_calls}): the breaker would never open",
+                setting="breaker.minimum_calls",
+            )
+
+
+def is_failure(error: RouterError | None) -> bool | None:
+    """Return whether a call that ended with *error* speaks against its endpoint.
+
+    Returns:
+        True for a failure, False for a success, None for what counts for nothing: 4xx, 429, 501,
+        a model that is loading, our own refusals.
+    """
+    if error is None:
+        return False
+    if isinstance(error, NotImplementedByServerError | ModelLoadingError):
+        return None
+    if isinstance(error, APIError):
+        status = getattr(error, "status_code", None)
+        if isinstance(error, APIConnectionError | IncompleteResponseError):
+            return True
+        if isinstance(error, StreamError) and not isinstance(status, int):
+            return True
+        if isinstance(status, int) and status >= 500:
+            return True
+    return None
+
+
+class _Window:
+    """The last calls with running sums: constant work per call."""
+
+    __slots__ = ("_calls", "_policy", "failed", "slow")
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self._policy = policy
+        self._calls: deque[tuple[float, bool, bool]] = deque()
+        self.failed = 0
+        self.slow = 0
+
+    def add(self, now: float, failed: bool, slow: bool) -> None:
+        self._calls.append((now, failed, slow))
+        self.failed += failed
+        self.slow += slow
+        self.forget(now)
+
+    def forget(self, now: float) -> None:
+        calls, policy = self._calls, self._policy
+        oldest = float("-inf") if policy.window_seconds is None else now - policy.window_seconds
+        while calls and (len(calls) > policy.window_calls or calls[0][0] <= oldest):
+            _, failed, slow = calls.popleft()
+            self.failed -= failed
+            self.slow -= slow
+
+    def clear(self) -> None:
+        self._calls.clear()
+        self.failed = self.slow = 0
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+class Permit:
+    """Leave to make one call. End it with exactly one of the three methods; later ones are void."""
+
+    __slots__ = ("_breaker", "_ended", "probe", "round")
+
+    def __init__(self, breaker: CircuitBreaker, round_: int, probe: bool) -> None:
+        self._breaker = breaker
+        self._ended = False
+        self.round = round_
+        self.probe = probe
+
+    def succeeded(self, seconds: float = 0.0) -> None:
+        """Count a success that took *seconds* to the answer or first event."""
+        self._end(False, seconds)
+
+    def failed(self, seconds: float = 0.0) -> None:
+        """Count a failure."""
+        self._end(True, seconds)
+
+    def neutral(self) -> None:
+        """Count nothing: cancelled, or no sign of the endpoint's health."""
+        self._end(None, 0.0)
+
+    def _end(self, failed: bool | None, seconds: float) -> None:
+        if not self._ended:
+            self._ended = True
+            self._breaker._count(self, failed, seconds)
+
+
+class CircuitBreaker:
+    """The breaker of one endpoint. Safe to share between threads and tasks; never waits.
+
+    Args:
+        policy: When it opens and closes.
+        name: Endpoint, for errors and events.
+        on_change: Called as ``on_change(breaker, previous, reason)`` after each change of state,
+            outside of any lock.
+        clock: Monotonic seconds.
+        uniform: Source of randomness.
+    """
+
+    def __init__(
+        self,
+        policy: BreakerPolicy | None = None,
+        *,
+        name: str = "",
+        on_change: Callable[[CircuitBreaker, State, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.policy = policy or BreakerPolicy()
+        self.name = name
+        self._on_change = on_change
+        self._clock = clock
+        self._uniform = uniform
+        # Reentrant: an abandoned flow may give its permit back while the garbage collector
+        # runs, in the very thread that is inside the lock.
+        self._lock = threading.RLock()
+        self._state: State = "closed"
+        self._window = _Window(self.policy)
+        self._round = 0  # permits of an earlier round count for nothing
+        self._opened = 0  # times opened since it was last closed
+        self._until = 0.0
+        self._probes: list[tuple[float, Permit]] = []
+        self._good_probes = 0
+
+    @property
+    def state(self) -> State:
+        """The state now; an open breaker whose time is over is half-open."""
+        with self._lock:
+            over = self._state == "open" and self._clock() >= self._until
+            return "half-open" if over else self._state
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the next probe, None unless open."""
+        with self._lock:
+            left = self._until - self._clock()
+            return left if self._state == "open" and left > 0 else None
+
+    def acquire(self) -> Permit:
+        """Return leave to make a call.
+
+        Raises:
+            CircuitOpenError: It is open or isolated, or its probes are under way.
+                ``retry_after`` says when to try again, if that is known.
+        """
+        changed: State | None = None
+        with self._lock:
+            now = self._clock()
+            if self._state == "open" and now >= self._until:
+                changed = self._become("half-open")
+            if self._state == "closed":
+                return Permit(self, self._round, False)
+            if self._state == "half-open":
+                self._probes = [one for one in self._probes if one[0] > now]
+                if len(self._probes) < self.policy.probes:
+                    permit = Permit(self, self._round, True)
+                    self._probes.append((now + self.policy.probe_seconds, permit))
+                else:
+                    permit = None
+            else:
+                permit = None
+            refusal = None if permit is not None else self._refusal(now)
+        if changed is not None:
+            self._tell(changed, "its open time is over")
+        if permit is None:
+            assert refusal is not None
+            raise refusal
+        return permit
+
+    def isolate(self) -> None:
+        """Open by hand: refuse all calls until :meth:`reset`."""
+        self._by_hand("isolated")
+
+    def reset(self) -> None:
+        """Close by hand and forget what was counted."""
+        self._by_hand("closed")
+
+    def _by_hand(self, state: State) -> None:
+        with self._lock:
+            previous = self._become(state)
+        self._tell(previous, "by hand")
+
+    def _refusal(self, now: float) -> CircuitOpenError:
+        if self._state == "isolated":
+            text, wait = "was taken out of service by hand", None
+        elif self._state == "half-open":
+            text = "is being probed; other calls wait for the result"
+            wait = None
+        else:
+            wait = max(self._until - now, 0.0)
+            text = f"failed too often; the next probe is in {wait:.1f} s"
+        error = CircuitOpenError(f"circuit open: {self.name or 'the endpoint'} {text}")
+        error.endpoint, error.retry_after = self.name, wait
+        return error
+
+    def _become(self, state: State) -> State:
+        """Change the state (inside the lock); return the one before."""
+        previous, self._state = self._state, state
+        self._round += 1
+        self._probes = []
+        self._good_probes = 0
+        self._window.clear()
+        if state == "open":
+            policy = self.policy
+            grown = policy.open_seconds * 2.0 ** min(self._opened, 60)
+            seconds = min(grown, policy.max_open_seconds)
+            self._opened += 1
+            self._until = self._clock() + seconds + self._uniform(0.0, policy.jitter * seconds)
+        elif state != "half-open":
+            self._opened = 0
+        return previous
+
+    def _count(self, permit: Permit, failed: bool | None, seconds: float) -> None:
+        policy = self.policy
+        slow = policy.slow_seconds is not None and seconds >= policy.slow_seconds
+        changed: tuple[State, str] | None = None
+        with self._lock:
+            if permit.round != self._round:
+                return
+            if permit.probe:
+                self._probes = [one for one in self._probes if one[1] is not permit]
+                if failed is None:
+                    return
+                if failed or slow:
+                    changed = self._become("open"), "a probe failed"
+                else:
+                    self._good_probes += 1
+                    if self._good_probes >= policy.probes:
+                        changed = self._become("closed"), "the probes succeeded"
+            elif failed is not None:
+                window = self._window
+                window.add(self._clock(), failed, slow)
+                calls = len(window)
+                if calls >= policy.minimum_calls:
+                    if window.failed / calls >= policy.failure_ratio:
+                        text = f"{window.failed} of {calls} calls failed"
+                        changed = self._become("open"), text
+                    elif window.slow / calls >= policy.slow_ratio:
+                        text = f"{window.slow} of {calls} calls were slow"
+                        changed = self._become("open"), text
+        if changed is not None:
+            self._tell(*changed)
+
+    def _tell(self, previous: State, reason: str) -> None:
+        if self._on_change is not None and previous != self._state:
+            self._on_change(self, previous, reason)
+
+    def __repr__(self) -> str:
+        return f"<CircuitBreaker {self.name!r} {self.state}>"
+
+
+class CircuitBreakers:
+    """The breakers of a client, one per endpoint, and the layer that asks them."""
+
+    def __init__(self, policy: BreakerPolicy, tools: Tools) -> None:
+        self.policy = policy
+        self._tools = tools
+        self._breakers: OrderedDict[str, CircuitBreaker] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, endpoint: str) -> CircuitBreaker:
+        """Return the breaker of *endpoint* (its name, or ``https://host``), made if need be."""
+        with self._lock:
+            breaker = self._breakers.get(endpoint)
+            if breaker is None:
+                breaker = self._breakers[endpoint] = CircuitBreaker(
+                    self.policy,
+                    name=endpoint,
+                    on_change=self._changed,
+                    clock=self._tools.clock,
+                    uniform=self._tools.uniform,
+                )
+                if len(self._breakers) > MAX_ENDPOINTS:
+                    self._breakers.popitem(last=False)
+            else:
+                self._breakers.move_to_end(endpoint)
+            return breaker
+
+    def __iter__(self) -> Iterator[str]:
+        with self._lock:
+            return iter(list(self._breakers))
+
+    def __len__(self) -> int:
+        return len(self._breakers)
+
+    def _changed(self, breaker: CircuitBreaker, previous: State, reason: str) -> None:
+        event = CircuitEvent(
+            call_id="",
+            operation="circuit",
+            endpoint=breaker.name,
+            state=breaker.state,
+            previous=previous,
+            retry_after=breaker.retry_after,
+            reason=reason,
+        )
+        dispatch(self._tools.callbacks, "on_circuit", event)
+
+    def layer(self, call: CallInfo, then: Next) -> Flow[Any]:
+        """Ask the breaker of the call's endpoint, and tell it how the call ended."""
+        permit = self[call.key].acquire()
+        clock, trace = self._tools.clock, call.trace
+        started, waited = clock(), trace.limited
+
+        def told(outcome: Outcome) -> None:
+            _judge(permit, outcome, seconds)
+
+        ended = False
+        try:
+            result = yield from then(call)
+            ended = True
+        except RouterError as error:
+            seconds = clock() - started - (trace.limited - waited)
+            told(Outcome(error))
+            raise
+        finally:
+            if not ended:
+                permit.neutral()  # void if the error counted
+        seconds = clock() - started - (trace.limited - waited)
+        when_ended(result, told)
+        return result
+
+
+def _judge(permit: Permit, outcome: Outcome, seconds: float) -> None:
+    failed = None if outcome.abandoned else is_failure(outcome.error)
+    if failed is None:
+        permit.neutral()
+    elif failed:
+        permit.failed(seconds)
+    else:
+        permit.succeeded(seconds)
