@@ -28,6 +28,9 @@ from shared_core.wire.transport.options import DEADLINE, PoolOptions
 from shared_core.wire.transport.route import PUBLIC_ONLY, parse_proxy
 from shared_core.wire.transport.sync_pool import HTTPTransport
 
+_HTTPX_OWN = frozenset({"accept", "accept-encoding", "connection", "user-agent"})
+"""Headers that every httpx client has of itself."""
+
 _inherited: list[Any] = []
 """Transports of the parent process in a forked child: kept, so that nothing touches them."""
 
@@ -52,8 +55,12 @@ def pool_options(settings: Settings) -> PoolOptions:
 # --- requests ---------------------------------------------------------------------------
 
 
-def prepare(call: Call) -> httpx.Request:
+def prepare(call: Call, client: httpx.Client | httpx.AsyncClient | None = None) -> httpx.Request:
     """Return *call* as a request with all its headers, the token included.
+
+    Args:
+        call: What to send.
+        client: The user's own client, whose headers come before ours, or None.
 
     Raises:
         InvalidSettingError: URL, header or body cannot be sent.
@@ -72,6 +79,7 @@ def prepare(call: Call) -> httpx.Request:
     if request.json is not None:
         headers[b"content-type"] = (b"Content-Type", b"application/json")
     if request.auth:
+        add_headers(headers, _of_client(client), "http_client")
         add_headers(headers, call.settings.default_headers, "default_headers")
         _authorize(headers, call)
     add_headers(headers, request.headers, "extra_headers")
@@ -90,6 +98,13 @@ def prepare(call: Call) -> httpx.Request:
             "timeout": {"connect": connect, "read": left, "write": left, "pool": left},
         },
     )
+
+
+def _of_client(client: httpx.Client | httpx.AsyncClient | None) -> dict[str, str]:
+    """Return the headers that the user set on a client of their own, without httpx's."""
+    if client is None:
+        return {}
+    return {name: value for name, value in client.headers.items() if name not in _HTTPX_OWN}
 
 
 def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
@@ -175,7 +190,7 @@ class HTTPWire:
             call.url = target
 
     def _answer(self, call: Call) -> httpx.Response:
-        request = prepare(call)
+        request = prepare(call, self._client)
         client = self._client or self._own_client()
         try:
             return client.send(request, stream=True, follow_redirects=False)
@@ -322,7 +337,7 @@ class AsyncHTTPWire:
             call.url = target
 
     async def _answer(self, call: Call) -> httpx.Response:
-        request = prepare(call)
+        request = prepare(call, self._client)
         client = self._client
         try:
             if client is None:

@@ -253,6 +253,15 @@ def test_an_injected_http_client_is_used_and_left_open(server: FaultServer) -> N
     assert seen == [PATH]
 
 
+def test_headers_of_an_injected_client_are_sent(server: FaultServer) -> None:
+    with httpx.Client(headers={"X-Gateway": "g1"}) as mine:
+        client_of(server, http_client=mine).chat.create("ping")
+        client_of(server, http_client=mine, default_headers={"x-gateway": "g2"}).chat.create("x")
+    assert [one.headers["x-gateway"] for one in server.requests] == ["g1", "g2"]
+    assert server.requests[0].headers["user-agent"].startswith("hfrouter/")
+    assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
 def test_an_http_client_of_the_wrong_colour_is_refused() -> None:
     with httpx.Client() as mine, pytest.raises(InvalidSettingError, match=r"httpx\.AsyncClient"):
         AsyncRouterClient("a/b", http_client=mine)
