@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from shared_core.errors import ContentFilterError as ContentFilterError
     from shared_core.errors import ContextLengthError as ContextLengthError
     from shared_core.errors import DeadlineExceededError as DeadlineExceededError
+    from shared_core.errors import EndpointFailedError as EndpointFailedError
+    from shared_core.errors import EndpointTimeoutError as EndpointTimeoutError
     from shared_core.errors import GatedModelError as GatedModelError
     from shared_core.errors import GatewayTimeoutError as GatewayTimeoutError
     from shared_core.errors import GenerationFailedError as GenerationFailedError
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from shared_core.errors import RejectedError as RejectedError
     from shared_core.errors import RequestTimeoutError as RequestTimeoutError
     from shared_core.errors import RequestTooLargeError as RequestTooLargeError
+    from shared_core.errors import ResponseFailedError as ResponseFailedError
     from shared_core.errors import ResponseTooLargeError as ResponseTooLargeError
     from shared_core.errors import RouterError as RouterError
     from shared_core.errors import ServiceUnavailableError as ServiceUnavailableError
@@ -128,6 +131,21 @@ if TYPE_CHECKING:
     from shared_core.providers.mapping import MappingCache as MappingCache
     from shared_core.resilience.pipeline import Resilience as Resilience
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
+    from shared_core.responses.items import FunctionCall as FunctionCall
+    from shared_core.responses.items import FunctionCallOutput as FunctionCallOutput
+    from shared_core.responses.items import MCPApprovalRequest as MCPApprovalRequest
+    from shared_core.responses.items import MCPApprovalResponse as MCPApprovalResponse
+    from shared_core.responses.items import MCPCall as MCPCall
+    from shared_core.responses.items import MCPListTools as MCPListTools
+    from shared_core.responses.items import OutputItem as OutputItem
+    from shared_core.responses.items import OutputMessage as OutputMessage
+    from shared_core.responses.items import ReasoningItem as ReasoningItem
+    from shared_core.responses.params import MCPTool as MCPTool
+    from shared_core.responses.params import ResponseParams as ResponseParams
+    from shared_core.responses.stream import AsyncResponseStream as AsyncResponseStream
+    from shared_core.responses.stream import ResponseStream as ResponseStream
+    from shared_core.responses.types import Response as Response
+    from shared_core.responses.types import ResponseUpdate as ResponseUpdate
     from shared_core.tasks.generated import Generation as Generation
     from shared_core.tasks.generated import GenerationChunk as GenerationChunk
     from shared_core.tasks.generated import GenerationDetails as GenerationDetails
@@ -214,6 +232,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ContentFilterError",
         "ContextLengthError",
         "DeadlineExceededError",
+        "EndpointFailedError",
+        "EndpointTimeoutError",
         "GatedModelError",
         "GatewayTimeoutError",
         "GenerationFailedError",
@@ -243,6 +263,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RejectedError",
         "RequestTimeoutError",
         "RequestTooLargeError",
+        "ResponseFailedError",
         "ResponseTooLargeError",
         "RouterError",
         "ServiceUnavailableError",
@@ -275,6 +296,29 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.providers.mapping": ("MappingCache",),
     "shared_core.resilience.retry": ("RetryPolicy",),
     "shared_core.resilience.pipeline": ("Resilience",),
+    "shared_core.responses.items": (
+        "FunctionCall",
+        "FunctionCallOutput",
+        "MCPApprovalRequest",
+        "MCPApprovalResponse",
+        "MCPCall",
+        "MCPListTools",
+        "OutputItem",
+        "OutputMessage",
+        "ReasoningItem",
+    ),
+    "shared_core.responses.params": (
+        "MCPTool",
+        "ResponseParams",
+    ),
+    "shared_core.responses.stream": (
+        "AsyncResponseStream",
+        "ResponseStream",
+    ),
+    "shared_core.responses.types": (
+        "Response",
+        "ResponseUpdate",
+    ),
     "shared_core.tokens": (
         "CharacterCounter",
         "TokenCounter",

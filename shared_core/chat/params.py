@@ -58,6 +58,10 @@ class ChatParams(TypedDict, total=False):
         extra_headers: Further headers of this call.
         timeout: Seconds; the client's by default. None waits for ever.
         bill_to: Organisation that pays for this call.
+        scale_up_timeout: Seconds for which a dedicated endpoint may hold the request while it
+            starts from zero (``X-Scale-Up-Timeout``), 1 to 86,400; otherwise it answers 503.
+        dialect: How a server of one's own wants ``response_format``: ``"openai"`` (default),
+            ``"tgi"`` or ``"llama.cpp"``; ``client.servers.detect().dialect`` says which.
         split_think: Move a ``<think>`` block at the start of the text to the reasoning.
         reasoning_echo: Send reasoning of earlier answers back: True, False (default), or
             ``"auto"`` (on turns with tool calls, never to gemma).
@@ -92,6 +96,8 @@ class ChatParams(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     timeout: Any
     bill_to: str | None
+    scale_up_timeout: float | None
+    dialect: str | None
     split_think: bool | None
     reasoning_echo: bool | Literal["auto"] | None
     callbacks: Sequence[Callback] | None

@@ -9,7 +9,7 @@ from shared_core.chat.messages import MessageLike, encode
 from shared_core.chat.params import ChatParams, checked
 from shared_core.chat.tools import tool_choice, tool_specs
 from shared_core.chat.urls import chat_url, is_router
-from shared_core.config.checks import boolean, refused
+from shared_core.config.checks import boolean, number, refused
 from shared_core.config.plain import plain
 from shared_core.config.validate import (
     check_header,
@@ -85,7 +85,7 @@ def build(
     timeout = check_timeout(given["timeout"]) if "timeout" in given else settings.timeout
     return WireRequest(
         url=chat_url(settings.base_url),
-        headers=_headers(given, stream),
+        headers=call_headers(given, stream),
         json=body,
         timeout=timeout,
         stream=stream,
@@ -211,7 +211,16 @@ def _merge(body: dict[str, Any], extra: Any) -> None:
             )
 
 
-def _headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
+def call_headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
+    """Return the headers of a call.
+
+    Args:
+        given: Its parameters; ``extra_headers``, ``bill_to`` and ``scale_up_timeout`` are read.
+        stream: Whether the answer is to be streamed.
+
+    Raises:
+        InvalidSettingError: A header cannot be sent, or belongs elsewhere.
+    """
     headers = {
         "Accept": "text/event-stream, application/json" if stream else "application/json",
         "Content-Type": "application/json",
@@ -232,4 +241,7 @@ def _headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
     payer = given.get("bill_to")
     if payer is not None:
         headers["X-HF-Bill-To"] = check_header_value(payer, setting="bill_to")
+    held = given.get("scale_up_timeout")
+    if held is not None:
+        headers["X-Scale-Up-Timeout"] = f"{number(1, 86_400)('scale_up_timeout', held):.0f}"
     return headers

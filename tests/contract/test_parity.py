@@ -13,6 +13,8 @@ from shared_core.client import AsyncRouterClient, RouterClient
 from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
 from shared_core.hub.models import AsyncModels, Models
 from shared_core.providers.resource import AsyncProviders, Providers
+from shared_core.responses.resource import AsyncResponses, Responses
+from shared_core.responses.stream import AsyncResponseStream, ResponseStream
 from shared_core.wire.http import AsyncHTTPWire, HTTPWire
 
 PAIRS: list[tuple[type[Any], type[Any]]] = [
@@ -22,6 +24,8 @@ PAIRS: list[tuple[type[Any], type[Any]]] = [
     (Embeddings, AsyncEmbeddings),
     (Models, AsyncModels),
     (Providers, AsyncProviders),
+    (Responses, AsyncResponses),
+    (ResponseStream, AsyncResponseStream),
     (HTTPWire, AsyncHTTPWire),
 ]
 #: Names that are spelled differently on purpose.

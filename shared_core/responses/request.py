@@ -1,0 +1,216 @@
+"""From the arguments of a call to the request that goes out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from shared_core.chat.messages import encode
+from shared_core.chat.request import ChatDefaults, call_headers, resolve_model
+from shared_core.chat.tools import tool_choice, tool_specs
+from shared_core.chat.types import ChatMessage
+from shared_core.config.checks import refused
+from shared_core.config.plain import check_text, plain
+from shared_core.config.validate import check_timeout
+from shared_core.errors import InvalidSettingError
+from shared_core.responses.items import (
+    FunctionCallOutput,
+    InputItem,
+    MCPApprovalResponse,
+    OutputItem,
+)
+from shared_core.responses.params import MCPTool, ResponseParams, checked
+from shared_core.wire.messages import WireRequest
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
+
+Input: TypeAlias = str | ChatMessage | InputItem | Mapping[str, Any]
+"""Text, a message, an item of an earlier answer, an answer to one, or a dict in wire form."""
+
+
+def build(
+    settings: Settings,
+    given: Input | Sequence[Input],
+    params: ResponseParams,
+    *,
+    stream: bool,
+    defaults: ChatDefaults,
+) -> WireRequest:
+    """Return the request of a call; nothing is left to be found out by sending it.
+
+    Args:
+        settings: Where to, and with which timeout.
+        given: What is asked: text, or items.
+        params: The parameters of the call.
+        stream: Whether the answer is to be streamed.
+        defaults: The client's model, provider and policy.
+
+    Raises:
+        InvalidSettingError: A parameter or item is refused; it is named.
+    """
+    wanted: Mapping[str, Any] = params
+    fields = checked(wanted)
+    model, provider = resolve_model(settings.base_url, wanted, defaults)
+    try:
+        body = {"model": model, "input": encode_input(given), **fields, **_tools(wanted)}
+        if stream:
+            body["stream"] = True
+        _merge(body, wanted.get("extra_body"))
+    except RecursionError:
+        raise InvalidSettingError(
+            "an item, tool or extra_body refers to itself or is nested too deeply",
+            setting="input",
+        ) from None
+    timeout = check_timeout(wanted["timeout"]) if "timeout" in wanted else settings.timeout
+    return WireRequest(
+        url=responses_url(settings.base_url),
+        headers=call_headers(wanted, stream),
+        json=body,
+        timeout=timeout,
+        stream=stream,
+        operation="responses",
+        model=body["model"],
+        provider=provider,
+    )
+
+
+def responses_url(base_url: str) -> str:
+    """Return the address of the Responses API of *base_url*; its query is kept.
+
+    Args:
+        base_url: The ``/v1`` base, a bare host, or the full path of it or of chat.
+    """
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    if not path.endswith("/responses"):
+        path += "/responses" if path.endswith("/v1") else "/v1/responses"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+# --------------------------------------------------------------------------------- input
+
+
+def encode_input(given: Any) -> str | list[dict[str, Any]]:
+    """Return the wire form of the input.
+
+    Args:
+        given: Text, an item, or a list of items.
+
+    Raises:
+        InvalidSettingError: An item is none of the accepted kinds; it is named.
+    """
+    if isinstance(given, str):
+        if not given:
+            raise refused("input", "text that is not empty", given)
+        return check_text(given, "input")
+    if isinstance(given, Mapping) or not isinstance(given, Sequence):
+        given = [given]
+    items: list[dict[str, Any]] = []
+    for at, item in enumerate(given):
+        items += _item(item, f"input[{at}]")
+    if not items:
+        raise InvalidSettingError("input is empty", setting="input")
+    return items
+
+
+def _item(item: Any, field: str) -> list[dict[str, Any]]:
+    if isinstance(item, str):
+        return [{"role": "user", "content": check_text(item, field)}]
+    if isinstance(item, OutputItem | FunctionCallOutput | MCPApprovalResponse):
+        return [plain(item.to_input(), field)]
+    if isinstance(item, ChatMessage):
+        return _message(item)
+    if isinstance(item, Mapping) and (item.get("type") or item.get("role")):
+        return [plain(item, field)]
+    raise refused(field, "text, a ChatMessage, an item or a dict with type", item, show=False)
+
+
+def _message(message: ChatMessage) -> list[dict[str, Any]]:
+    """Return a chat message as items: its text, then its calls, or the answer to a call."""
+    (wire,) = encode([message])
+    content = wire.get("content")
+    if message.role == "tool":
+        return [FunctionCallOutput(wire["tool_call_id"], _as_text(content)).to_input()]
+    items: list[dict[str, Any]] = []
+    if content:
+        parts = content if isinstance(content, str) else [_part(part) for part in content]
+        items.append({"role": message.role, "content": parts})
+    for call in wire.get("tool_calls", ()):
+        items.append({"type": "function_call", "call_id": call["id"], **call["function"]})
+    return items
+
+
+def _as_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text") or "") for part in content or ())
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    kind = part.get("type")
+    if kind == "text":
+        return {"type": "input_text", "text": part["text"]}
+    if kind == "image_url":
+        image = part["image_url"]
+        wire = {"type": "input_image", "image_url": image["url"]}
+        return {**wire, "detail": image["detail"]} if image.get("detail") else wire
+    if kind == "file":
+        return {"type": "input_file", **part["file"]}
+    return part
+
+
+# --------------------------------------------------------------------------------- tools
+
+
+def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
+    tools = given.get("tools")
+    if tools is None:
+        tools = ()
+    if isinstance(tools, str | Mapping) or not isinstance(tools, Sequence):
+        raise refused("tools", "a list", tools, show=False)
+    functions = tool_specs([tool for tool in tools if not isinstance(tool, MCPTool)])
+    chat_form = iter(functions)
+    wire = [
+        tool.to_wire(f"tools[{at}]") if isinstance(tool, MCPTool) else _flat(next(chat_form))
+        for at, tool in enumerate(tools)
+    ]
+    body: dict[str, Any] = {"tools": wire} if wire else {}
+    choice = given.get("tool_choice")
+    if choice is not None:
+        known = functions or wire  # "required" is satisfied by an MCP tool too
+        wanted = tool_choice(choice, known)
+        if wanted is not None:
+            body["tool_choice"] = _flat(wanted) if isinstance(wanted, Mapping) else wanted
+    return body
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return chat's ``{"type", "function": {...}}`` without the inner level."""
+    inner = spec.get("function")
+    if not isinstance(inner, Mapping):
+        return dict(spec)
+    return {**{key: value for key, value in spec.items() if key != "function"}, **inner}
+
+
+def _merge(body: dict[str, Any], extra: Any) -> None:
+    if extra is None:
+        return
+    if not isinstance(extra, Mapping):
+        raise refused("extra_body", "a dict", extra, show=False)
+    for name, value in plain(extra, "extra_body").items():
+        if name == "stream":
+            raise InvalidSettingError(
+                "extra_body may not hold 'stream': call responses.stream() or .create()",
+                setting="extra_body",
+            )
+        if value is None:
+            body.pop(name, None)
+        else:
+            body[name] = value
+    for name in ("model", "input"):
+        if not body.get(name):
+            raise InvalidSettingError(f"extra_body takes away {name!r}", setting="extra_body")
+    if not isinstance(body["model"], str):
+        raise InvalidSettingError("extra_body: model must be text", setting="extra_body")
