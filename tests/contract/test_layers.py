@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "wire": PLUMBING,
     "resilience": FOUNDATION | {"flow", "callbacks", "config", "wire.messages"},
     "core": PLUMBING | {"resilience"},
+    "telemetry": PLUMBING | {"resilience"},
     "media": PLUMBING | {"core"},
     "tasks": DOMAIN | {"media", "providers"},
     "providers": DOMAIN | {"media", "tasks.spec", "hub.parsing", "hub.types"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "servers": DOMAIN | {"hub.parsing"},
 }
 #: ``client`` composes everything, ``local`` answers for the network; neither knows the command.
-COMPOSERS = {"client", "local"}
+COMPOSERS = {"client", "client_base", "local"}
 
 
 def allowed(importer: str, target: str) -> bool:
