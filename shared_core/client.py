@@ -7,249 +7,26 @@ connections per process and per loop and starts empty in every copy.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from shared_core.config.settings import Settings
-from shared_core.core import Core, Defaults
+from shared_core.client_base import ClientBase
 from shared_core.flow import Flow, arun, run
 
 if TYPE_CHECKING:
-    import httpx
-
-    from shared_core.callbacks import Callback
     from shared_core.chat.resource import AsyncChat, Chat
-    from shared_core.config.settings import Limits, TLSSettings
     from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
     from shared_core.hub.models import AsyncModels, Models, WhoAmI
-    from shared_core.local import LocalModels
     from shared_core.providers.resource import AsyncProviders, Providers
     from shared_core.resilience.health import AsyncHealthChecks, HealthChecks, HealthPolicy
-    from shared_core.resilience.pipeline import Pipeline, Resilience
-    from shared_core.resilience.retry import RetryPolicy
     from shared_core.responses.resource import AsyncResponses, Responses
     from shared_core.tasks.resource import AsyncTasks, Tasks
     from shared_core.wire.messages import AsyncWire, Wire
 
 T = TypeVar("T")
 
-_UNSET: Any = object()
-# Options that do not concern connections: a derived client that changes only these
-# shares them.
-_ABOVE_THE_WIRE = frozenset(
-    {
-        "model",
-        "embedding_model",
-        "provider",
-        "policy",
-        "max_retries",
-        "retry",
-        "resilience",
-        "callbacks",
-    }
-)
 
-
-class _Client:
-    """What both clients share: options in, settings and defaults out. Opens nothing."""
-
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        api_key: Any = None,
-        base_url: str | None = None,
-        provider: str | None = None,
-        policy: str | None = None,
-        embedding_model: str | None = None,
-        bill_to: str | None = None,
-        timeout: Any = _UNSET,
-        connect_timeout: float | None = _UNSET,
-        max_retries: int = 0,
-        retry: RetryPolicy | None = None,
-        resilience: Resilience | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        user_agent: str | None = None,
-        hub_url: str | None = None,
-        proxy: str | None = None,
-        tls: TLSSettings | None = None,
-        limits: Limits | None = None,
-        http_client: httpx.Client | httpx.AsyncClient | None = None,
-        callbacks: Sequence[Callback] = (),
-        local: bool | str | LocalModels | None = None,
-    ) -> None:
-        """Resolve the settings. Arguments win over the environment.
-
-        Args:
-            model: Chat model used when a call names none, e.g. ``"openai/gpt-oss-120b:groq"``.
-            api_key: Token: a string, a ``SecretStr``, or a callable that returns one. None
-                looks in the environment, ``.env``, ``secret/-secrets.sh`` and the Hub's file.
-            base_url: Where chat and embeddings are served, default the router.
-            provider: Serving provider for every call; exclusive with ``policy``.
-            policy: ``"fastest"``, ``"cheapest"`` or ``"preferred"``.
-            embedding_model: Embedding model used when a call names none.
-            bill_to: Organisation that pays (``X-HF-Bill-To``).
-            timeout: Seconds to wait for an answer, or between two meaningful events of a
-                stream; None waits for ever. Default 300. An ``httpx.Timeout`` is tolerated.
-            connect_timeout: Seconds to wait for a connection, default 10.
-            max_retries: Further attempts after a retryable failure, default 0.
-            retry: The whole retry policy; exclusive with ``max_retries``.
-            resilience: Retry, circuit breaker, rate limit, failover, deadline, cache ...;
-                nothing of it is on by default. See ``docs/resilience.md``.
-            default_headers: Sent with every call.
-            user_agent: Put before our own user agent.
-            hub_url: The Hub, default ``https://huggingface.co``.
-            proxy: Proxy URL.
-            tls: Certificates and TLS versions.
-            limits: Size and connection limits.
-            http_client: An httpx client of your own; never closed by us.
-            callbacks: Told of requests, responses, chunks, retries and errors.
-            local: True, a model folder, or ``LocalModels``: answer in this process, with no
-                network and no token.
-
-        Raises:
-            InvalidSettingError: A value is refused; the message names the setting.
-        """
-        options = {name: value for name, value in locals().items() if name != "self"}
-        from shared_core.errors import InvalidSettingError
-
-        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-            raise InvalidSettingError(f"max_retries must be a whole number >= 0: {max_retries!r}")
-        if max_retries and retry is not None:
-            raise InvalidSettingError("max_retries and retry exclude each other: set one of them")
-        if max_retries:
-            from shared_core.resilience.retry import RetryPolicy
-
-            retry = RetryPolicy(max_retries=max_retries)
-        if retry is not None or resilience is not None:
-            from shared_core.resilience.pipeline import resilience_of
-
-            resilience = resilience_of(resilience, retry)
-        if http_client is not None:
-            self._check_http_client(http_client)
-        given = {
-            "api_key": api_key,
-            "base_url": base_url,
-            "hub_url": hub_url,
-            "bill_to": bill_to,
-            "default_headers": default_headers,
-            "user_agent": user_agent,
-            "proxy": proxy,
-            "tls": tls,
-            "limits": limits,
-        }
-        if timeout is not _UNSET:
-            given["timeout"] = timeout
-        if connect_timeout is not _UNSET:
-            given["connect_timeout"] = connect_timeout
-        settings = Settings.resolve(**given)
-        # Secrets are kept in their wrappers only, here too.
-        options["api_key"] = settings.token
-        options["default_headers"] = settings.default_headers
-        options["proxy"] = settings.proxy if proxy else None  # not that of the environment
-        options["timeout"] = settings.timeout
-        options["connect_timeout"] = settings.connect_timeout
-        self._options = options
-        self._local: LocalModels | None = None
-        if local is not None and local is not False:
-            from shared_core.local import resolve
-
-            self._local = resolve(local)
-            model = model or self._local.chat_model
-            embedding_model = embedding_model or self._local.embedding_model
-        self._http_client: Any = http_client
-        self._core = Core(
-            settings,
-            Defaults(model, embedding_model, provider, policy),
-            callbacks=callbacks,
-            resilience=resilience,
-        )
-        self._wire: Any = None
-        self._health: Any = None
-
-    @property
-    def settings(self) -> Settings:
-        """The resolved settings; ``settings.sources`` says where each came from."""
-        return self._core.settings
-
-    @property
-    def resilience(self) -> Pipeline | None:
-        """The layers of this client with their state: breakers, limiters, endpoints; or None."""
-        return self._core.pipeline
-
-    def with_options(self, **changes: Any) -> Self:
-        """Return a client like this one with some constructor options changed.
-
-        Connections are shared when the changes do not concern them.
-
-        Args:
-            **changes: Any keyword of the constructor.
-
-        Raises:
-            InvalidSettingError: An option is unknown or its value is refused.
-        """
-        from shared_core.config.validate import unknown_keyword
-
-        for name in changes:
-            if name not in self._options:
-                raise unknown_keyword(name, self._options)
-        client = type(self)(**{**self._options, **changes})
-        if changes.keys() <= _ABOVE_THE_WIRE:
-            client._wire = self._connect()
-        return client
-
-    def _connect(self) -> Any:
-        raise AssertionError("each client makes its own wire")
-
-    def _check_http_client(self, http_client: object) -> None:
-        # By duck type: httpx itself may live in another module on another day.
-        from shared_core.errors import InvalidSettingError
-
-        wanted = "aclose" if isinstance(self, AsyncRouterClient) else "close"
-        if not hasattr(http_client, wanted):
-            kind = "httpx.AsyncClient" if wanted == "aclose" else "httpx.Client"
-            raise InvalidSettingError(
-                f"http_client of {type(self).__name__} must be an {kind}, "
-                f"not {type(http_client).__module__}.{type(http_client).__name__}",
-                setting="http_client",
-            )
-
-    def __repr__(self) -> str:
-        settings = self.settings
-        where = "in this process" if self._local is not None else settings.base_url
-        return f"<{type(self).__name__} {where}, model={self._core.defaults.model!r}>"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # A client of the user's own is shared, not copied; connections of ours start empty.
-        twin = type(self).__new__(type(self))
-        twin._options = dict(self._options)
-        twin._core = copy.deepcopy(self._core, memo)
-        twin._local = self._local
-        twin._http_client = self._http_client
-        twin._wire = None
-        twin._health = None
-        return twin
-
-    def __getstate__(self) -> dict[str, Any]:
-        if self._http_client is not None:
-            raise TypeError(
-                f"a {type(self).__name__} with an http_client of your own cannot be pickled: "
-                "build it anew where it is needed"
-            )
-        return {"options": self._options, "core": self._core, "local": self._local}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._options = state["options"]
-        self._core = state["core"]
-        self._local = state["local"]
-        self._http_client = None
-        self._wire = None
-        self._health = None
-
-
-class RouterClient(_Client):
+class RouterClient(ClientBase):
     """Blocking client: ``client.chat.create(...)``, ``client.embeddings.create(...)`` ...
 
     Safe to share between threads. Use as a context manager, or call :meth:`close`, to
@@ -360,12 +137,14 @@ class RouterClient(_Client):
         self.close()
 
 
-class AsyncRouterClient(_Client):
+class AsyncRouterClient(ClientBase):
     """The same client for asyncio: ``await client.chat.create(...)`` ...
 
     One object serves any number of event loops, one after another or at once in different
     threads; each has connections of its own, released with the loop.
     """
+
+    _closes_with = "aclose"
 
     @property
     def chat(self) -> AsyncChat:
