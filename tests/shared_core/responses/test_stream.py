@@ -10,7 +10,7 @@ import pytest
 
 from shared_core import AsyncRouterClient, Callback, ResponseUpdate, RouterClient, errors
 from shared_core.responses.decoder import ResponseDecoder
-from tests.helpers.fault_server import FaultServer, Fin, Hang, Rst, json_reply, sse, sse_bytes
+from tests.helpers.fault_server import FaultServer, Fin, Hang, Rst, Step, json_reply, sse, sse_bytes
 
 PATH = "/v1/responses"
 RUNNING = {"id": "resp_1", "object": "response", "status": "in_progress", "model": "m"}
@@ -173,7 +173,8 @@ def test_error_event(server: FaultServer, read: Read, last: Any) -> None:
 def test_cut_streams_never_complete(
     server: FaultServer, read: Read, count: int, ending: str
 ) -> None:
-    end = {"fin": Fin(), "reset": Rst()}.get(ending)
+    ends: dict[str, Step] = {"fin": Fin(), "reset": Rst()}
+    end = ends.get(ending)
     server.on(PATH, sse(*EVENTS[:count], done=ending == "done", end=end))
     updates, error = read()
     assert isinstance(error, errors.StreamInterruptedError)
@@ -310,4 +311,5 @@ def test_real_server(llama_chat_url: str, kind: str) -> None:
         text, response = asyncio.run(go())
     assert "Paris" in text
     assert response.output_text == text
+    assert response.usage is not None
     assert response.usage.completion_tokens > 2
