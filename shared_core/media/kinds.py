@@ -51,6 +51,7 @@ _EXTENSIONS = {
     "audio/ogg": ".ogg",
     "audio/mp4": ".m4a",
     "video/mp4": ".mp4",
+    "audio/webm": ".webm",
     "video/webm": ".webm",
     "image/webp": ".webp",
     "model/gltf-binary": ".glb",
