@@ -154,6 +154,8 @@ class StreamState:
             self.closed = True
             self._ready.clear()
             self._tell_watchers(Outcome(abandoned=True, usage=self.usage))
+        elif not self._settled:  # all of it was here, the caller did not take all of it
+            self._tell_watchers(Outcome(self.error, usage=self.usage))
 
     def when_ended(self, told: Callable[[Outcome], None]) -> None:
         """Call *told* once with how the stream ended."""
