@@ -58,6 +58,7 @@ class ClientBase:
         default_headers: Mapping[str, str] | None = None,
         user_agent: str | None = None,
         hub_url: str | None = None,
+        endpoints_url: str | None = None,
         proxy: str | None = None,
         tls: TLSSettings | None = None,
         limits: Limits | None = None,
@@ -86,6 +87,8 @@ class ClientBase:
             default_headers: Sent with every call.
             user_agent: Put before our own user agent.
             hub_url: The Hub, default ``https://huggingface.co``.
+            endpoints_url: The control plane of Inference Endpoints, default
+                ``https://api.endpoints.huggingface.cloud``.
             proxy: Proxy URL.
             tls: Certificates and TLS versions.
             limits: Size and connection limits.
@@ -118,6 +121,7 @@ class ClientBase:
             "api_key": api_key,
             "base_url": base_url,
             "hub_url": hub_url,
+            "endpoints_url": endpoints_url,
             "bill_to": bill_to,
             "default_headers": default_headers,
             "user_agent": user_agent,

@@ -7,6 +7,9 @@ from typing import Final
 ROUTER_URL: Final = "https://router.huggingface.co/v1"
 """Where chat is served (protocol.md 0)."""
 
+ENDPOINTS_URL: Final = "https://api.endpoints.huggingface.cloud"
+"""Control plane of Inference Endpoints (protocol.md 10)."""
+
 HUB_URL: Final = "https://huggingface.co"
 """The Hub (protocol.md 0)."""
 

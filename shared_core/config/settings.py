@@ -28,6 +28,7 @@ from shared_core.config.validate import (
 from shared_core.constants import (
     BASE_URL_VARIABLE,
     BILL_TO_VARIABLE,
+    ENDPOINTS_URL,
     HUB_URL,
     HUB_URL_VARIABLE,
     ROUTER_URL,
@@ -140,6 +141,7 @@ class Settings:
         token: Where the token comes from.
         base_url: Where chat and embeddings are served, without a slash at the end.
         hub_url: The Hub.
+        endpoints_url: The control plane of Inference Endpoints.
         timeout: Seconds to wait for an answer, or between two meaningful events of a stream;
             None waits for ever.
         connect_timeout: Seconds to wait for a connection.
@@ -155,6 +157,7 @@ class Settings:
     token: TokenSource = field(default_factory=TokenSource)
     base_url: str = ROUTER_URL
     hub_url: str = HUB_URL
+    endpoints_url: str = ENDPOINTS_URL
     timeout: float | None = DEFAULT_TIMEOUT
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
     default_headers: Mapping[str, str] = field(default_factory=HiddenHeaders)
@@ -172,6 +175,7 @@ class Settings:
         api_key: TokenLike | None = None,
         base_url: str | None = None,
         hub_url: str | None = None,
+        endpoints_url: str | None = None,
         timeout: Any = _UNSET,
         connect_timeout: float | None = _UNSET,
         default_headers: Mapping[str, str] | None = None,
@@ -188,6 +192,7 @@ class Settings:
             api_key: Token: a string, a ``SecretStr``, a callable, or None to look around.
             base_url: Else ``HUGGINGFACE_BASE_URL``, else the router.
             hub_url: Else ``HF_ENDPOINT``, else ``https://huggingface.co``.
+            endpoints_url: Else ``https://api.endpoints.huggingface.cloud``.
             timeout: Seconds, default 300; None waits for ever. An ``httpx.Timeout`` is
                 tolerated: ``read`` and ``connect`` are taken.
             connect_timeout: Seconds, default 10.
@@ -216,6 +221,11 @@ class Settings:
             setting="hub_url",
             source=found.source("hub_url"),
         )
+        control = check_url(
+            found.pick("endpoints_url", endpoints_url, "", ENDPOINTS_URL),
+            setting="endpoints_url",
+            source=found.source("endpoints_url"),
+        )
         payer = found.pick("bill_to", bill_to, BILL_TO_VARIABLE, None)
         if payer is not None:
             check_header_value(payer, setting="bill_to", source=found.source("bill_to"))
@@ -226,6 +236,7 @@ class Settings:
             token=api_key if isinstance(api_key, TokenSource) else TokenSource(api_key, env=env),
             base_url=url,
             hub_url=hub,
+            endpoints_url=control,
             timeout=check_timeout(DEFAULT_TIMEOUT if timeout is _UNSET else timeout),
             connect_timeout=check_timeout(connect, setting="connect_timeout"),
             default_headers=_headers(default_headers),
@@ -240,8 +251,10 @@ class Settings:
     def token_for(self, url: str, *, required: bool = False) -> Secret | None:
         """Return the token for a request to *url*, or None where none may or need be sent.
 
-        It goes to the origins of ``base_url`` and ``hub_url`` and, over https, to
-        ``huggingface.co`` and its subdomains; never anywhere else, e.g. to media servers.
+        It goes to the origins of ``base_url``, ``hub_url`` and ``endpoints_url`` and, over
+        https, to ``huggingface.co`` and its subdomains and to the control plane of Inference
+        Endpoints; never anywhere else, e.g. to media servers. An endpoint itself, which runs
+        whatever its owner put there, gets it only as ``base_url``.
 
         Args:
             url: Address of the request.
@@ -254,7 +267,8 @@ class Settings:
         """
         origin = origin_of(url)
         on_hf = origin[0] == "https" and is_hf_host(origin[1])
-        if not on_hf and origin not in (origin_of(self.base_url), origin_of(self.hub_url)):
+        configured = (self.base_url, self.hub_url, self.endpoints_url)
+        if not on_hf and origin not in map(origin_of, configured):
             return None
         return self.token.require() if required and on_hf else self.token.get()
 

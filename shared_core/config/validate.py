@@ -13,6 +13,7 @@ from shared_core.constants import POLICIES
 from shared_core.errors import InvalidSettingError
 
 _MODEL_ID = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)?(?::[\w.-]+)?", re.ASCII)
+_HF_HOSTS = frozenset({"huggingface.co", "api.endpoints.huggingface.cloud"})
 _PROVIDER = re.compile(r"\w[\w.-]*", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset(
@@ -272,9 +273,13 @@ def check_url(
 
 
 def is_hf_host(host: str | None) -> bool:
-    """Whether *host* belongs to ``huggingface.co``."""
+    """Whether *host* belongs to ``huggingface.co`` or is the control plane of endpoints.
+
+    Not the endpoints themselves (``*.endpoints.huggingface.cloud``): they run whatever their
+    owners put there, and must not get the token of a passer-by, e.g. through a redirect.
+    """
     name = (host or "").lower().rstrip(".")
-    return name == "huggingface.co" or name.endswith(".huggingface.co")
+    return name in _HF_HOSTS or name.endswith(".huggingface.co")
 
 
 @lru_cache(maxsize=256)
