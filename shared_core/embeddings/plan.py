@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +18,14 @@ import numpy as np
 from shared_core.embeddings import response, vectors
 from shared_core.embeddings.request import EmbeddingOptions, Progress, build
 from shared_core.embeddings.types import EmbeddingResult, EmbeddingUsage
+from shared_core.embeddings.urls import resolve
 from shared_core.errors import APIResponseValidationError, APIStatusError, RouterError
 from shared_core.flow import All, Flow
 from shared_core.wire.messages import Headers
 
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback
+    from shared_core.config.settings import Settings
     from shared_core.core import Core
     from shared_core.embeddings.types import Matrix
 
@@ -98,7 +100,9 @@ class _Work:
         if size is not None:
             return (yield from self.pieces(start, end, size))
         request = build(self.given, self.texts[start:end], single=self.single)
-        pooling, hide = self.given.pooling, self.core.settings.redact
+        if self.core.rebuilds:
+            request.rebuild = self.rebuilder(start, end)
+        pooling, hide = self.given.pooling, self.core.redact
 
         def parse(answer: Any) -> response.Batch:
             return response.parse(answer, request=request, count=count, pooling=pooling, hide=hide)
@@ -113,6 +117,18 @@ class _Work:
         else:
             return None
         return (yield from self.batch(start, end))
+
+    def rebuilder(self, start: int, end: int) -> Any:
+        """Return what makes the request for another endpoint: of the same model, elsewhere."""
+
+        def rebuild(settings: Settings, model: str | None, provider: str | None) -> Any:
+            if settings.base_url == self.core.settings.base_url and (model or provider):
+                return None  # another model: its vectors do not go with ours
+            route = resolve(settings.base_url, model=self.given.model, provider=provider)
+            given = replace(self.given, route=route)
+            return build(given, self.texts[start:end], single=self.single)
+
+        return rebuild
 
     def pieces(self, start: int, end: int, size: int) -> Flow[None]:
         """Embed the texts in batches of at most *size*."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared_core.wire.messages import Headers
+from shared_core.wire.messages import ENDPOINT_HEADER, Headers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,11 @@ class EmbeddingResult:
     request_ids: tuple[str, ...] = ()
     provider: str | None = None
     headers: Mapping[str, str] = field(default_factory=Headers)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Name of the endpoint that answered the first request, if the client has failover."""
+        return self.headers.get(ENDPOINT_HEADER)
 
     @property
     def dimensions(self) -> int:

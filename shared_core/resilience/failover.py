@@ -178,6 +178,9 @@ class Sticky:
 class Failover:
     """Where else a call may go, and when. For chat and embeddings; other calls have one place.
 
+    Embeddings use the endpoints that have a ``base_url``, and never their ``model``: vectors of
+    two models cannot be compared.
+
     Attributes:
         endpoints: The endpoints, at least one. The client's own is not among them by itself.
         selector: ``Priority()``, ``RoundRobin()``, ``Random()`` or ``Sticky()``.
@@ -268,8 +271,8 @@ class Member:
         self.healthy = True
         self.settings = None if own is None else settings_of(endpoint, own)
 
-    def request(self, request: WireRequest) -> WireRequest:
-        """Return *request* as it goes to this endpoint."""
+    def request(self, request: WireRequest) -> WireRequest | None:
+        """Return *request* as it goes to this endpoint, None if it cannot go there."""
         assert request.rebuild is not None and self.settings is not None
         token = self.endpoint.api_key
         if token is not None and token.origin == "argument (not pickled)":
@@ -279,6 +282,8 @@ class Member:
                 "the client where it is used.",
             )
         made = request.rebuild(self.settings, self.endpoint.model, self.endpoint.provider)
+        if made is None:
+            return None
         return replace(made, settings=self.settings, expires=request.expires)
 
     @property
@@ -356,10 +361,13 @@ class Pool:
         if call.request.rebuild is None:
             return (yield from then(call))
         errors: list[tuple[str, RouterError]] = []
-        members = self.sweep(call.request)
-        for at, member in enumerate(members):
+        planned = [(member, member.request(call.request)) for member in self.sweep(call.request)]
+        ways = [(member, request) for member, request in planned if request is not None]
+        if not ways:
+            return (yield from then(call))
+        for at, (member, request) in enumerate(ways):
             call.trace.endpoint = member.name
-            inner = replace(call, request=member.request(call.request), endpoint=member.name)
+            inner = replace(call, request=request, endpoint=member.name)
             try:
                 return (yield from then(inner))
             except RouterError as error:
@@ -367,8 +375,8 @@ class Pool:
                 late = call.expires is not None and self._tools.clock() >= call.expires
                 if late or not self.policy.moves_on(error):
                     raise
-                if at + 1 < len(members):
-                    target = members[at + 1].name
+                if at + 1 < len(ways):
+                    target = ways[at + 1][0].name
                     facts = {"endpoint": member.name, "target": target, "error": error}
                     call.tell("on_failover", FailoverEvent, **facts)
         raise verdict(errors)

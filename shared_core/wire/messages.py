@@ -80,8 +80,9 @@ class WireRequest:
         idempotent: Whether repeating the request cannot cost money or change state.
         changes_state: Whether repeating it would do something twice, e.g. create or delete:
             it is then retried only where the server provably did nothing.
-        rebuild: Makes the same request for other settings and another model, or None where a
-            call cannot go elsewhere: what failover uses.
+        rebuild: ``rebuild(settings, model, provider)`` makes the same request for another
+            endpoint, or returns None where that endpoint cannot do it: what failover uses.
+            None: the call cannot go elsewhere.
         operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ... for errors and events.
         model: Model id as asked for, for errors and events.
         provider: Provider as asked for, for errors and events.
@@ -101,7 +102,7 @@ class WireRequest:
     expires: float | None = None
     idempotent: bool = False
     changes_state: bool = False
-    rebuild: Callable[[Settings, str | None, str | None], WireRequest] | None = None
+    rebuild: Callable[[Settings, str | None, str | None], WireRequest | None] | None = None
     operation: str = ""
     model: str | None = None
     provider: str | None = None
