@@ -10,13 +10,15 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 import pydantic_core
 
+from shared_core.error_base import safe_url
 from shared_core.errors import APIResponseValidationError, from_error_object
+from shared_core.media.fetch import fetching
 from shared_core.media.kinds import sniff
 from shared_core.media.output import Media
 from shared_core.wire.messages import WireRequest, WireResponse
@@ -244,54 +246,31 @@ def download(core: Core, route: Route, options: CallOptions, remote: Remote) -> 
         APIResponseValidationError: The address is not one to fetch from, or no file is there.
         APIError: The download failed.
     """
-    if remote.url[:5].lower() == "data:":
-        return _inline(route, remote)
-    request = WireRequest(
-        method="GET",
-        url=checked(remote.url, route),
-        headers={"Accept": "*/*"},
-        timeout=options.timeout,
-        auth=False,
-        idempotent=True,
+    inline = remote.url[:5].lower() == "data:"
+    url = remote.url if inline else checked(remote.url, route)
+    media: Media = yield from fetching(
+        core,
+        url,
         operation=route.task,
+        timeout=options.timeout,
         model=route.model,
         provider=route.provider,
+        allow_private=is_private(urlsplit(route.base).hostname or ""),
+        callbacks=options.callbacks,
     )
-    return (yield from core.exchange(request, _file(request, remote), callbacks=options.callbacks))
-
-
-def _file(request: WireRequest, remote: Remote) -> Callable[[WireResponse], Any]:
-    def parse(response: WireResponse) -> Any:
-        kind = media_type_of(response)
-        if remote.is_text:
-            return response.content.decode("utf-8", "replace").strip()
-        if not response.content:
-            raise unexpected(request, response, "the file is empty")
-        if kind in ("text/html", "application/json"):
-            raise unexpected(request, response, "there is no file at the address given")
-        best = _best_type(kind, remote.media_type, response.content)
-        return Media(response.content, best, remote.url)
-
-    return parse
-
-
-def _inline(route: Route, remote: Remote) -> Any:
-    head, _, text = remote.url.partition(",")
-    try:
-        if head.lower().endswith(";base64"):
-            media = decoded(text, remote.media_type or head[5:-7] or None)
-        else:
-            media = Media(unquote_to_bytes(text), head[5:] or UNKNOWN_TYPE)
-    except ValueError as reason:
-        raise _refused(route, str(reason)) from None
-    return media.content.decode("utf-8", "replace").strip() if remote.is_text else media
+    if remote.is_text:
+        return media.content.decode("utf-8", "replace").strip()
+    if media.media_type.partition(";")[0] == "application/json":
+        raise _refused(route, f"there is no file at {safe_url(url)[:200]}, but JSON")
+    best = _best_type(media.media_type, remote.media_type, media.content)
+    return replace(media, media_type=best)
 
 
 def _best_type(header: str | None, declared: str | None, content: bytes) -> str:
     for kind in (header, declared):
         if kind and kind not in (UNKNOWN_TYPE, "binary/octet-stream", "text/plain"):
             return kind
-    return sniff(content) or UNKNOWN_TYPE
+    return sniff(content) or header or UNKNOWN_TYPE
 
 
 def checked(url: str, route: Route) -> str:

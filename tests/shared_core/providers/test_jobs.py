@@ -405,7 +405,7 @@ def test_page_in_place_of_a_file_is_noticed() -> None:
     scene = SCENES[0]
     script = [*until(scene, "media"), file(b"<html>gone</html>", "text/html; charset=utf-8")]
     error, _ = fail(flow(scene), *script)
-    assert "no file at the address" in str(error)
+    assert "is a web page" in str(error)
 
 
 def test_echoed_token_is_not_kept_in_the_job() -> None:
