@@ -18,6 +18,7 @@ returned: :func:`shared_core.flow.when_ended` tells it.
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -276,7 +277,8 @@ class Pipeline:
         return step(call)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pipeline:
-        return Pipeline(self.policy, self._tools)
+        callbacks = copy.deepcopy(self._tools.callbacks, memo)
+        return Pipeline(self.policy, replace(self._tools, callbacks=callbacks))
 
     def __reduce__(self) -> tuple[Any, ...]:
         tools = self._tools
