@@ -130,6 +130,8 @@ class Environment:
             _run([*pip, "install", "-q", "uv"])
         if self._uv_installed():
             uv = [str(self.python), "-m", "uv", "pip", "install", "--python", str(self.python)]
+            # NLTK, which LlamaIndex splits sentences with, refuses hard-linked data files.
+            uv += ["--link-mode", "copy"]
             result = _run([*uv, *arguments], env=os.environ | pip_settings_for_uv(str(self.python)))
             if not result.returncode:
                 return
