@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared_core.chat.messages import MessageLike, encode
+from shared_core.chat.native import Bare, native_format, own_host, provider_at
 from shared_core.chat.params import ChatParams, checked
 from shared_core.chat.tools import tool_choice, tool_specs
 from shared_core.chat.urls import chat_url, is_router
@@ -70,7 +71,16 @@ def build(
     """
     given: Mapping[str, Any] = params
     fields = checked(given)
-    model, provider = resolve_model(settings.base_url, given, defaults)
+    own = own_host(settings, given, defaults)
+    if own is None:
+        model, provider = resolve_model(settings.base_url, given, defaults)
+    else:
+        settings, provider = own.settings, own.provider
+        named = {name: value for name, value in given.items() if name == "model"}
+        model, _ = resolve_model(settings.base_url, named, Bare(defaults.model))
+    if "response_format" in fields:
+        form = native_format(provider_at(settings.base_url), fields["response_format"])
+        fields["response_format"] = form
     try:
         body = {"model": model, **_body(messages, given, model, fields, stream)}
         _merge(body, given.get("extra_body"))
@@ -92,6 +102,7 @@ def build(
         operation="chat",
         model=body["model"],
         provider=provider,
+        settings=None if own is None else own.settings,
     )
 
 
