@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from shared_core.chat.typed_dicts import modern
+from shared_core.config.typed_dicts import modern
 from shared_core.errors import InvalidSettingError
 
 MAX_NAME = 64

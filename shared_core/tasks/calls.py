@@ -273,8 +273,10 @@ def typed_result(kind: Any) -> Callable[[Any], Any]:
         return lambda value: value
     import pydantic
 
+    from shared_core.config.typed_dicts import modern
+
     try:
-        adapter = pydantic.TypeAdapter(kind)
+        adapter = pydantic.TypeAdapter(modern(kind))
     except pydantic.PydanticUserError:
         raise InvalidSettingError(
             f"result must be a type that pydantic can check, not {kind!r:.80}", setting="result"

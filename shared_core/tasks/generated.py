@@ -16,7 +16,7 @@ class Token:
     """A token that was read or written.
 
     Attributes:
-        id: Its id in the model's vocabulary.
+        id: Its id in the model's vocabulary; -1 where the server does not tell tokens apart.
         text: Its text.
         logprob: Its log probability; None for the first token of the input.
         special: Whether it is a control token, which is no part of the text.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from shared_core.flow import Flow
 from shared_core.tasks.calls import calling, generic, typed_result
+from shared_core.tasks.rerank import BATCH_SIZE, RankingCall, RerankMethod, reranking
+from shared_core.tasks.results import Ranked
 from shared_core.tasks.spec import Call, TaskSpec
 from shared_core.tasks.stream import AsyncTextStream, AsyncTextStreamOpening, TextStream
 from shared_core.tasks.streaming import streaming
@@ -106,6 +108,51 @@ class Tasks(Table):
         spec = TaskSpec(task, generic, typed_result(result))
         return self._run(calling(self._core, spec, (inputs, parameters, file), call, known=False))
 
+    def rerank(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        method: RerankMethod = "text-ranking",
+        top_n: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        concurrency: int = 1,
+        **call: Unpack[RankingCall],
+    ) -> list[Ranked]:
+        """Order texts by how well they answer a query, the best first.
+
+        Texts go out in batches, and the indexes are those of the whole list. No texts need no
+        request.
+
+        Args:
+            query: The query.
+            texts: The texts.
+            method: ``"text-ranking"`` asks a reranker: a TEI server or one like it, given by
+                ``model="https://..."`` or ``base_url=``. ``"sentence-similarity"`` asks an
+                embedding model how similar they are, which hf-inference serves.
+            top_n: How many to return; all by default.
+            batch_size: Texts per request; TEI takes 32 by default.
+            concurrency: Requests at once, on the asynchronous client.
+            **call: See :class:`~shared_core.tasks.rerank.RankingCall`.
+
+        Raises:
+            InvalidSettingError: An argument is refused; nothing was sent.
+            UnsupportedTaskError: The task is not served there; nothing was sent.
+            APIError: A request failed.
+        """
+        flow = reranking(
+            self._core,
+            query,
+            texts,
+            call,
+            method=method,
+            top_n=top_n,
+            batch_size=batch_size,
+            concurrency=concurrency,
+        )
+        ranked: list[Ranked] = self._run(flow)
+        return ranked
+
     def bind(self, spec: TaskSpec[..., Any]) -> Callable[..., Any]:
         """Return the method of a row."""
 
@@ -203,6 +250,46 @@ class AsyncTasks(Table):
         spec = TaskSpec(task, generic, typed_result(result))
         flow = calling(self._core, spec, (inputs, parameters, file), call, known=False)
         return await self._run(flow)
+
+    async def rerank(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        method: RerankMethod = "text-ranking",
+        top_n: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        concurrency: int = 1,
+        **call: Unpack[RankingCall],
+    ) -> list[Ranked]:
+        """Order texts by how well they answer a query; see :meth:`Tasks.rerank`.
+
+        Args:
+            query: The query.
+            texts: The texts.
+            method: Who tells how well they fit.
+            top_n: How many to return; all by default.
+            batch_size: Texts per request.
+            concurrency: Requests at once.
+            **call: See :class:`~shared_core.tasks.rerank.RankingCall`.
+
+        Raises:
+            InvalidSettingError: An argument is refused; nothing was sent.
+            UnsupportedTaskError: The task is not served there; nothing was sent.
+            APIError: A request failed.
+        """
+        flow = reranking(
+            self._core,
+            query,
+            texts,
+            call,
+            method=method,
+            top_n=top_n,
+            batch_size=batch_size,
+            concurrency=concurrency,
+        )
+        ranked: list[Ranked] = await self._run(flow)
+        return ranked
 
     def bind(self, spec: TaskSpec[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
         """Return the method of a row."""

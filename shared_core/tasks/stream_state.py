@@ -16,7 +16,13 @@ from shared_core.errors import (
     StreamTimeoutError,
     stream_event_error,
 )
-from shared_core.tasks.generated import Generation, GenerationChunk, Token, chunk
+from shared_core.tasks.generated import (
+    Generation,
+    GenerationChunk,
+    GenerationDetails,
+    Token,
+    chunk,
+)
 from shared_core.tasks.read import Mismatch
 from shared_core.wire.sse import EventTooLargeError, SSEDecoder
 
@@ -139,6 +145,8 @@ class StreamState:
             return self._fail(
                 stream_event_error(value, headers=self.headers, hide=self._hide, **self._context)
             )
+        if isinstance(value, dict) and isinstance(value.get("choices"), list):
+            return self._completion(value)
         try:
             found = chunk(value)
         except Mismatch as exc:
@@ -148,11 +156,28 @@ class StreamState:
             self.final = found
             self.over = True
 
+    def _completion(self, value: dict[str, Any]) -> None:
+        """Take an event of a text completion in OpenAI's form; it names no token."""
+        first = next(iter(value["choices"]), None)  # none in the event that counts tokens
+        if not isinstance(first, dict):
+            return
+        text, reason = first.get("text") or "", first.get("finish_reason")
+        if not isinstance(text, str):
+            return self._fail(self._unusable("an event of the stream has no text"))
+        details = GenerationDetails(finish_reason=reason) if isinstance(reason, str) else None
+        if text or details:
+            found = GenerationChunk(Token(-1, text), text, details=details, raw=value)
+            self._ready.append(found)
+            self.final = found if details else self.final
+
     def _fail(self, error: APIError) -> None:
         self.error = error
         self.over = True
 
     def _ended(self) -> None:
+        if self.final is not None:  # a completion that forgot its [DONE]
+            self.over = True
+            return
         # Servers that end without their last event, or without any.
         self._fail(
             StreamInterruptedError(
