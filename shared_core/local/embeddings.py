@@ -48,6 +48,22 @@ def openai_embeddings(models: LocalModels, request: WireRequest) -> dict[str, An
     }
 
 
+def sentence_similarity(models: LocalModels, request: WireRequest) -> list[float]:
+    """Answer ``/pipeline/sentence-similarity``: one cosine per sentence."""
+    inputs = body_of(request).get("inputs")
+    inputs = inputs if isinstance(inputs, dict) else {}
+    source = inputs.get("source_sentence")
+    if not isinstance(source, str):
+        raise bad_request("inputs.source_sentence must be a text.", request, "inputs")
+    sentences = _texts(inputs.get("sentences"), "inputs.sentences", request)
+    _check_model(models, request, {})
+    encoder = models.encoder()
+    vectors = encoder.encode(
+        [encoder.tokens(text) for text in [source, *sentences]], normalize=True
+    )
+    return cast(list[float], (vectors[1:] @ vectors[0]).tolist())
+
+
 def _embed(models: LocalModels, request: WireRequest, name: str) -> tuple[Floats, int]:
     body = body_of(request)
     _check_model(models, request, body)

@@ -1,8 +1,8 @@
 """Wires that answer in this process: the same requests, the same shapes, no socket.
 
 Routes, by the end of the path: ``/chat/completions``, ``/pipeline/feature-extraction``,
-``/embed``, ``/embeddings`` and ``/v1/models``. Everything else is refused with an error that
-says so. Nothing is sent anywhere, whatever the URL.
+``/pipeline/sentence-similarity``, ``/embed``, ``/embeddings`` and ``/v1/models``. Everything else
+is refused with an error that says so. Nothing is sent anywhere, whatever the URL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ import pydantic_core
 
 from shared_core.errors import UnsupportedFeatureError
 from shared_core.local.chat import completion, events
-from shared_core.local.embeddings import feature_extraction, openai_embeddings
+from shared_core.local.embeddings import (
+    feature_extraction,
+    openai_embeddings,
+    sentence_similarity,
+)
 from shared_core.local.models import LocalModels
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 
@@ -186,7 +190,8 @@ def _handler(request: WireRequest) -> _Handler:
         code="unsupported_in_local_mode",
         operation=request.operation,
         model=request.model,
-        guidance="Local mode answers chat completions, embeddings and the list of models. "
+        guidance="Local mode answers chat completions, embeddings, the similarity of sentences and "
+        "the list of models. "
         "Leave local= out and set HF_TOKEN to use the router.",
     )
 
@@ -227,6 +232,7 @@ def _entry(name: str, output: str) -> dict[str, Any]:
 _POST: dict[str, _Handler] = {
     "/chat/completions": completion,
     "/pipeline/feature-extraction": feature_extraction,
+    "/pipeline/sentence-similarity": sentence_similarity,
     "/embeddings": openai_embeddings,
     "/embed": feature_extraction,
 }

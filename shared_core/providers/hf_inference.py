@@ -16,6 +16,7 @@ from shared_core.config.validate import is_hf_host
 from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.flow import Flow
 from shared_core.media.output import Media
+from shared_core.providers import server_forms
 from shared_core.providers.answers import Remote, collect, decoded, read
 from shared_core.wire.messages import WireRequest
 
@@ -108,7 +109,9 @@ def address(base_url: str, model: str | None, task: str) -> str:
       the root of a dedicated endpoint.
     * The router, and any other base: ``/hf-inference/models/{model}``.
 
-    Ranking has no route on hf-inference; servers have it at ``/rerank``.
+    Ranking has no route on hf-inference; servers have it at ``/rerank`` (TEI's form) and
+    ``/v1/rerank`` (Cohere's form, if that is the address given). A server of one's own completes
+    prompts at ``/v1/completions``, if its ``/v1`` base or that address is given.
 
     Args:
         base_url: The client's.
@@ -122,6 +125,11 @@ def address(base_url: str, model: str | None, task: str) -> str:
     if model is not None and "://" in model:
         parts = urlsplit(model)
         return _ranking_url(parts.geturl()) if task == "text-ranking" else model
+    if task == "text-generation":
+        if server_forms.completes(base_url):
+            return base_url
+        if server_forms.has_completions(base_url):
+            return _with_path(base_url, urlsplit(base_url).path.rstrip("/") + "/completions")
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
     if task == "text-ranking":
@@ -201,7 +209,10 @@ def build(
         request.content = payload.binary
     else:
         own["Content-Type"] = "application/json"
-        request.json = options.merged(body(route.task, payload, stream=stream))
+        fields = server_forms.body(url, route.task, route.model, payload, stream=stream)
+        if fields is None:
+            fields = body(route.task, payload, stream=stream)
+        request.json = options.merged(fields)
     request.headers = options.headers(own)
     return request
 
@@ -295,6 +306,12 @@ def normalise(task: str, value: Any) -> Any:
         return [value]
     if task == "text-classification":
         return _unnested(value)
+    if task == "text-ranking" and isinstance(value, dict):
+        return server_forms.ranked_documents(value)
+    if task == "text-generation" and isinstance(value, dict) and "choices" in value:
+        from shared_core.providers.openai_like import generation
+
+        return generation(value)
     if task == "zero-shot-classification" and isinstance(value, dict):
         return _legacy_labels(value)
     return value

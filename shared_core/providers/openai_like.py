@@ -37,14 +37,24 @@ def completions(path: str) -> Codec:
                 f"{route.provider} returns the new text only: leave return_full_text out",
                 setting="return_full_text",
             )
-        given = fields(payload, rename={"max_new_tokens": "max_tokens"}, drop=_TGI_ONLY)
-        body = {"model": route.provider_id, "prompt": payload.inputs, **given}
+        body = {"model": route.provider_id, **completion_body(payload)}
         return post(route, path, body, options)
 
-    return Exchange(submit=submit, decode=_generation)
+    return Exchange(submit=submit, decode=generation)
 
 
-def _generation(answer: Any) -> Any:
+def completion_body(payload: Payload) -> dict[str, Any]:
+    """Return the body of a text completion but for its model."""
+    given = fields(payload, rename={"max_new_tokens": "max_tokens"}, drop=_TGI_ONLY)
+    return {"prompt": payload.inputs, **given}
+
+
+def generation(answer: Any) -> Any:
+    """Return ``{"generated_text", "details"?}`` of a text completion.
+
+    Raises:
+        ValueError: There is no text.
+    """
     details = {
         "finish_reason": maybe(answer, "choices", 0, "finish_reason"),
         "generated_tokens": maybe(answer, "usage", "completion_tokens"),
