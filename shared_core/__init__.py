@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from shared_core.embeddings.similarity import most_similar as most_similar
     from shared_core.embeddings.types import EmbeddingResult as EmbeddingResult
     from shared_core.embeddings.types import EmbeddingUsage as EmbeddingUsage
+    from shared_core.endpoints.async_handle import AsyncEndpoint as AsyncEndpoint
+    from shared_core.endpoints.handle import Endpoint as Endpoint
+    from shared_core.endpoints.types import EndpointInfo as EndpointInfo
+    from shared_core.endpoints.types import Hardware as Hardware
     from shared_core.errors import AnonymousRateLimitError as AnonymousRateLimitError
     from shared_core.errors import APIConnectionError as APIConnectionError
     from shared_core.errors import APIError as APIError
@@ -129,7 +133,11 @@ if TYPE_CHECKING:
     from shared_core.providers.base import Job as Job
     from shared_core.providers.base import ProviderMapping as ProviderMapping
     from shared_core.providers.mapping import MappingCache as MappingCache
+    from shared_core.resilience.circuit_breaker import BreakerPolicy as BreakerPolicy
+    from shared_core.resilience.circuit_breaker import CircuitBreaker as CircuitBreaker
     from shared_core.resilience.pipeline import Resilience as Resilience
+    from shared_core.resilience.rate_limiter import RateLimit as RateLimit
+    from shared_core.resilience.rate_limiter import RateLimiter as RateLimiter
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
     from shared_core.responses.items import FunctionCall as FunctionCall
     from shared_core.responses.items import FunctionCallOutput as FunctionCallOutput
@@ -318,6 +326,20 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.responses.types": (
         "Response",
         "ResponseUpdate",
+    ),
+    "shared_core.resilience.circuit_breaker": (
+        "BreakerPolicy",
+        "CircuitBreaker",
+    ),
+    "shared_core.resilience.rate_limiter": (
+        "RateLimit",
+        "RateLimiter",
+    ),
+    "shared_core.endpoints.async_handle": ("AsyncEndpoint",),
+    "shared_core.endpoints.handle": ("Endpoint",),
+    "shared_core.endpoints.types": (
+        "EndpointInfo",
+        "Hardware",
     ),
     "shared_core.tokens": (
         "CharacterCounter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -128,13 +129,17 @@ class Both:
         self.kind = kind
         self.server = server
 
-    def chats(self, count: int = 1, *, between: Callable[[], None] | None = None, **options: Any):  # type: ignore[no-untyped-def]
+    def chats(self, count: int = 1, *, pause: float = 0.0, **options: Any) -> Any:
         """Return the results or errors of *count* calls, one after another, and the client."""
         options.setdefault("base_url", self.server.url + "/v1")
-        if self.kind == "sync":
-            with RouterClient("a/b", **options) as client:
-                return [self._one(lambda: client.chat.create("ping")) for _ in range(count)], client
-        return asyncio.run(self._achats(count, options))
+        if self.kind == "async":
+            return asyncio.run(self._achats(count, pause, options))
+        with RouterClient("a/b", **options) as client:
+            results = []
+            for _ in range(count):
+                results.append(self._one(lambda: client.chat.create("ping")))
+                time.sleep(pause)
+            return results, client
 
     def _one(self, call: Callable[[], Any]) -> Any:
         try:
@@ -142,7 +147,7 @@ class Both:
         except Exception as error:
             return error
 
-    async def _achats(self, count: int, options: dict[str, Any]) -> Any:
+    async def _achats(self, count: int, pause: float, options: dict[str, Any]) -> Any:
         async with AsyncRouterClient("a/b", **options) as client:
             results: list[Any] = []
             for _ in range(count):
@@ -150,6 +155,7 @@ class Both:
                     results.append(await client.chat.create("ping"))
                 except Exception as error:
                     results.append(error)
+                await asyncio.sleep(pause)
             return results, client
 
     def streams(self, count: int = 1, *, take: int | None = None, **options: Any) -> Any:
