@@ -50,9 +50,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "question_answering": Example(
         'context = "The tower was built in 1889."\n'
-        "found = client.tasks.question_answering(\n"
-        '    "When was it built?", context, model="org/squad"\n'
-        ")\n"
+        'found = client.tasks.question_answering("When was it built?", context, model="org/squad")\n'
         "print(found[0].answer)",
         {"score": 0.9, "start": 23, "end": 27, "answer": "1889"},
         prints="1889",
@@ -99,9 +97,7 @@ EXAMPLES: dict[str, Example] = {
         prints="Hallo",
     ),
     "text_generation": Example(
-        "found = client.tasks.text_generation(\n"
-        '    "Once upon", max_new_tokens=2, details=True, model="org/gpt"\n'
-        ")\n"
+        'found = client.tasks.text_generation("Once upon", details=True, model="org/gpt")\n'
         "print(found.text, found.details.finish_reason if found.details else None)",
         [
             {
@@ -127,9 +123,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "text_ranking": Example(
         'texts = ["a stock", "a feline"]\n'
-        "found = client.tasks.text_ranking(\n"
-        '    "cat", texts, model="https://my-tei.example"\n'
-        ")\n"
+        'found = client.tasks.text_ranking("cat", texts, model="https://my-tei.example")\n'
         "print(texts[found[0].index])",
         [{"index": 0, "score": 0.1}, {"index": 1, "score": 0.9}],
         prints="a feline",
@@ -172,9 +166,7 @@ EXAMPLES: dict[str, Example] = {
         prints="a",
     ),
     "zero_shot_object_detection": Example(
-        "found = client.tasks.zero_shot_object_detection(\n"
-        '    "cat.png", ["cat"], model="org/owlvit"\n'
-        ")\n"
+        'found = client.tasks.zero_shot_object_detection("cat.png", ["cat"], model="org/owlvit")\n'
         "print(found[0].box.xmin)",
         _BOXES,
         prints="1.0",
@@ -207,9 +199,7 @@ EXAMPLES: dict[str, Example] = {
         prints="a",
     ),
     "text_to_image": Example(
-        "image = client.tasks.text_to_image(\n"
-        '    "A lighthouse", width=512, height=512, model="org/diffusion"\n'
-        ")\n"
+        'image = client.tasks.text_to_image("A lighthouse", width=512, model="org/diffusion")\n'
         'image.save("lighthouse.png")',
         PIXEL,
         "image/png",
