@@ -82,10 +82,16 @@ video.save("cat")
 
 ## A key of the provider
 
-With an `api_key=` that is not a Hugging Face token (`hf_...`) and a named `provider=`, tasks go
-straight to the provider's host, and the provider bills them. Only a key that was passed as an
-argument does so, and only if `base_url` is the router: a key that lies in the environment is not
-sent to a host that you did not name. The Hub never sees it.
+With an `api_key=` that is not a Hugging Face token (`hf_...`) and a named `provider=`, chat and
+tasks go straight to the provider's host, and the provider bills them. Chat then takes the
+provider's own name of the model; tasks take the Hub's, or `provider_id=`. `default_headers=` and
+`bill_to=` stay behind, and the Hub never sees the key.
+
+Only a key that was passed as an argument goes there, and only if `base_url` is the router: a key
+that lies in the environment is not sent to a host that you did not name.
+
+On pass-through routes (`base_url="https://router.huggingface.co/together/v1"`) and at providers
+themselves, `response_format` is written in the provider's form.
 
 """
 

@@ -7,11 +7,11 @@ provider's own form. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from shared_core.config.providers import CHAT_PATHS, DIRECT, goes_direct
+from shared_core.config.providers import CHAT_PATHS, DIRECT, direct_settings, goes_direct
 from shared_core.config.validate import is_hf_host
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def own_host(
     if not goes_direct(settings, provider):
         return None
     address = DIRECT[provider] + CHAT_PATHS[provider]
-    return OwnHost(provider, replace(settings, base_url=address, bill_to=None))
+    return OwnHost(provider, direct_settings(settings, address))
 
 
 def provider_at(base_url: str) -> str | None:

@@ -6,10 +6,12 @@ The tables are those of the protocol reference, 7.2 (August 2026).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
+from shared_core.config.secrets import HiddenHeaders
 from shared_core.config.validate import is_hf_host
 
 if TYPE_CHECKING:
@@ -107,3 +109,15 @@ def goes_direct(settings: Settings, provider: str | None) -> bool:
         return False
     key = settings.token.get()
     return key is not None and not key.is_hub_token
+
+
+def direct_settings(settings: Settings, base_url: str) -> Settings:
+    """Return settings that send the key to a provider's own host, and nothing else of the client's.
+
+    Who pays at Hugging Face, and headers meant for the router, stay behind.
+
+    Args:
+        settings: The client's.
+        base_url: The provider's own host, or an address on it.
+    """
+    return replace(settings, base_url=base_url, bill_to=None, default_headers=HiddenHeaders())

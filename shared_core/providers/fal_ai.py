@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shared_core.config.providers import direct_settings
 from shared_core.providers.answers import Remote, at, maybe, said, text_at
 from shared_core.providers.base import Codec, Route
 from shared_core.providers.exchange import (
@@ -148,7 +149,7 @@ def _on_queue(route: Route) -> Route:
     return replace(
         route,
         base=QUEUE_HOST,
-        settings=None if settings is None else replace(settings, base_url=QUEUE_HOST),
+        settings=None if settings is None else direct_settings(settings, QUEUE_HOST),
     )
 
 

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from shared_core.config.providers import AUTH_SCHEMES, DIRECT, goes_direct, router_root
+from shared_core.config.providers import (
+    AUTH_SCHEMES,
+    DIRECT,
+    direct_settings,
+    goes_direct,
+    router_root,
+)
 from shared_core.config.validate import check_model_id, check_route, split_model
 from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.flow import Flow
@@ -178,7 +184,7 @@ def directed(core: Core, route: Route) -> Route:
         base=base,
         direct=True,
         auth_scheme=AUTH_SCHEMES.get(route.provider, "Bearer"),
-        settings=replace(core.settings, base_url=base, bill_to=None),
+        settings=direct_settings(core.settings, base),
     )
 
 

@@ -32,12 +32,17 @@ def request(
 
 @pytest.mark.parametrize("provider", sorted(CHAT_PATHS))
 def test_own_key_goes_to_the_providers_chat(provider: str) -> None:
-    sent = request({"model": "their/model:v1", "provider": provider}, bill_to="acme")
+    sent = request(
+        {"model": "their/model:v1", "provider": provider},
+        bill_to="acme",
+        default_headers={"X-Gateway-Key": "for the gateway only"},
+    )
     assert sent.url == DIRECT[provider] + CHAT_PATHS[provider]
     assert sent.json["model"] == "their/model:v1"  # the provider's own name, nothing pinned
     assert sent.provider == provider
     assert sent.settings is not None
     assert sent.settings.bill_to is None
+    assert dict(sent.settings.default_headers) == {}
     assert sent.settings.token_for(sent.url) is not None
     assert sent.settings.token_for("https://elsewhere.test/") is None
 
