@@ -50,7 +50,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "question_answering": Example(
         'context = "The tower was built in 1889."\n'
-        'found = client.tasks.question_answering("When was it built?", context, model="org/squad")\n'
+        'found = client.tasks.question_answering("When was it built?", context, model="o/squad")\n'
         "print(found[0].answer)",
         {"score": 0.9, "start": 23, "end": 27, "answer": "1889"},
         prints="1889",
