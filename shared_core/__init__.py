@@ -135,10 +135,20 @@ if TYPE_CHECKING:
     from shared_core.providers.mapping import MappingCache as MappingCache
     from shared_core.resilience.circuit_breaker import BreakerPolicy as BreakerPolicy
     from shared_core.resilience.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from shared_core.resilience.failover import Failover as Failover
+    from shared_core.resilience.failover import FailoverEndpoint as FailoverEndpoint
+    from shared_core.resilience.failover import Priority as Priority
+    from shared_core.resilience.failover import Random as Random
+    from shared_core.resilience.failover import RoundRobin as RoundRobin
+    from shared_core.resilience.failover import Sticky as Sticky
+    from shared_core.resilience.health import AsyncHealthChecks as AsyncHealthChecks
+    from shared_core.resilience.health import HealthChecks as HealthChecks
+    from shared_core.resilience.health import HealthPolicy as HealthPolicy
     from shared_core.resilience.pipeline import Resilience as Resilience
     from shared_core.resilience.rate_limiter import RateLimit as RateLimit
     from shared_core.resilience.rate_limiter import RateLimiter as RateLimiter
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
+    from shared_core.resilience.shared_limits import RedisLimitStore as RedisLimitStore
     from shared_core.responses.items import FunctionCall as FunctionCall
     from shared_core.responses.items import FunctionCallOutput as FunctionCallOutput
     from shared_core.responses.items import MCPApprovalRequest as MCPApprovalRequest
@@ -341,6 +351,20 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "EndpointInfo",
         "Hardware",
     ),
+    "shared_core.resilience.failover": (
+        "Failover",
+        "FailoverEndpoint",
+        "Priority",
+        "Random",
+        "RoundRobin",
+        "Sticky",
+    ),
+    "shared_core.resilience.health": (
+        "AsyncHealthChecks",
+        "HealthChecks",
+        "HealthPolicy",
+    ),
+    "shared_core.resilience.shared_limits": ("RedisLimitStore",),
     "shared_core.tokens": (
         "CharacterCounter",
         "TokenCounter",

@@ -16,6 +16,8 @@ from shared_core.flow import Flow, arun, run
 if TYPE_CHECKING:
     from shared_core.chat.resource import AsyncChat, Chat
     from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
+    from shared_core.endpoints.async_resource import AsyncEndpoints
+    from shared_core.endpoints.resource import Endpoints
     from shared_core.hub.models import AsyncModels, Models, WhoAmI
     from shared_core.providers.resource import AsyncProviders, Providers
     from shared_core.resilience.health import AsyncHealthChecks, HealthChecks, HealthPolicy
@@ -60,6 +62,13 @@ class RouterClient(ClientBase):
         from shared_core.responses.resource import Responses
 
         return Responses(self._core, self._run)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Inference Endpoints: create, watch, call and end dedicated machines."""
+        from shared_core.endpoints.resource import Endpoints
+
+        return Endpoints(self._core, self._run, self._at)
 
     @property
     def tasks(self) -> Tasks:
@@ -173,6 +182,13 @@ class AsyncRouterClient(ClientBase):
         from shared_core.responses.resource import AsyncResponses
 
         return AsyncResponses(self._core, self._run)
+
+    @property
+    def endpoints(self) -> AsyncEndpoints:
+        """Inference Endpoints: create, watch, call and end dedicated machines."""
+        from shared_core.endpoints.async_resource import AsyncEndpoints
+
+        return AsyncEndpoints(self._core, self._run, self._at)
 
     @property
     def tasks(self) -> AsyncTasks:

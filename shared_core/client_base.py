@@ -189,6 +189,12 @@ class ClientBase:
             client._wire = self._connect()
         return client
 
+    def _at(self, base_url: str, model: str | None) -> Self:
+        """Return a client like this one for a server that serves one model."""
+        return self.with_options(
+            base_url=base_url, model=model, embedding_model=model, provider=None, policy=None
+        )
+
     def _connect(self) -> Any:
         raise AssertionError("each client makes its own wire")
 

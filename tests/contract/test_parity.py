@@ -11,6 +11,11 @@ from shared_core.chat.resource import AsyncChat, Chat
 from shared_core.chat.stream import AsyncChatStream, ChatStream
 from shared_core.client import AsyncRouterClient, RouterClient
 from shared_core.embeddings.resource import AsyncEmbeddings, Embeddings
+from shared_core.endpoints.async_handle import AsyncEndpoint
+from shared_core.endpoints.async_resource import AsyncEndpoints
+from shared_core.endpoints.handle import Endpoint
+from shared_core.endpoints.logs import AsyncLogStream, LogStream
+from shared_core.endpoints.resource import Endpoints
 from shared_core.hub.models import AsyncModels, Models
 from shared_core.providers.resource import AsyncProviders, Providers
 from shared_core.responses.resource import AsyncResponses, Responses
@@ -24,6 +29,9 @@ PAIRS: list[tuple[type[Any], type[Any]]] = [
     (Embeddings, AsyncEmbeddings),
     (Models, AsyncModels),
     (Providers, AsyncProviders),
+    (Endpoint, AsyncEndpoint),
+    (Endpoints, AsyncEndpoints),
+    (LogStream, AsyncLogStream),
     (Responses, AsyncResponses),
     (ResponseStream, AsyncResponseStream),
     (HTTPWire, AsyncHTTPWire),

@@ -1,0 +1,1 @@
+"""Inference Endpoints: create, watch, use and end dedicated machines."""

@@ -1,0 +1,306 @@
+"""``client.endpoints``: the control plane of Inference Endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
+
+from shared_core.endpoints import flows
+from shared_core.endpoints.handle import Endpoint
+from shared_core.endpoints.logs import LogStream
+from shared_core.endpoints.params import EndpointParams
+from shared_core.endpoints.types import EndpointInfo, Hardware
+from shared_core.endpoints.waiting import INTERVAL, Progress, wait
+from shared_core.flow import Flow
+
+if TYPE_CHECKING:
+    from shared_core.core import Core
+
+Connect = Callable[[str, str | None], Any]
+"""Makes a client of an address and a model."""
+
+
+T = TypeVar("T")
+List: TypeAlias = list[T]  # a class with a method `list` cannot say so otherwise
+
+
+class Endpoints:
+    """Inference Endpoints, blocking.
+
+    Every method is one request, and one more per client where ``namespace`` is left out: the
+    token is asked whose it is. What changes something is never repeated by itself, also with
+    retry on, unless the request provably did not reach the service.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        run: Callable[[Flow[Any]], Any],
+        connect: Connect,
+    ) -> None:
+        self._core = core
+        self._run = run
+        self._connect = connect
+
+    def list(self, namespace: str | None = None) -> list[Endpoint]:
+        """Return the endpoints of a namespace.
+
+        Args:
+            namespace: User or organisation; the token's own when None; ``"*"`` for that and all
+                its organisations, without those that the token may not see.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        found: list[EndpointInfo] = self._run(flows.listed(self._core, namespace))
+        return [Endpoint(self, info) for info in found]
+
+    def get(self, name: str, *, namespace: str | None = None) -> Endpoint:
+        """Return an endpoint.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            NotFoundError: There is none.
+            APIError: The exchange failed.
+        """
+        return Endpoint(self, self._run(flows.read(self._core, namespace, name)))
+
+    def create(
+        self, name: str, *, namespace: str | None = None, **params: Unpack[EndpointParams]
+    ) -> Endpoint:
+        """Create an endpoint, which is billed from then on; never repeated by itself.
+
+        Args:
+            name: 1 to 32 characters of ``a-z 0-9 -``.
+            namespace: User or organisation; the token's own when None.
+            **params: See :class:`EndpointParams`. Needed: ``repository``, ``accelerator``,
+                ``instance_type``, ``instance_size``, ``vendor`` and ``region``.
+
+        Raises:
+            InvalidSettingError: Something is missing or impossible; nothing was sent.
+            ConflictError: There is one of that name.
+            APIError: The exchange failed.
+        """
+        made: EndpointInfo = self._run(flows.create(self._core, namespace, name, params))
+        return Endpoint(self, made)
+
+    def update(
+        self, name: str, *, namespace: str | None = None, **changes: Unpack[EndpointParams]
+    ) -> Endpoint:
+        """Change some fields of an endpoint; never repeated by itself.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+            **changes: See :class:`EndpointParams`.
+
+        Raises:
+            InvalidSettingError: A field is unknown or impossible; nothing was sent.
+            APIError: The exchange failed.
+        """
+        changed: EndpointInfo = self._run(flows.update(self._core, namespace, name, changes))
+        return Endpoint(self, changed)
+
+    def delete(self, name: str, *, namespace: str | None = None) -> None:
+        """Delete an endpoint for good; never repeated by itself.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            NotFoundError: There is none.
+            APIError: The exchange failed.
+        """
+        self._run(flows.delete(self._core, namespace, name))
+
+    def pause(self, name: str, *, namespace: str | None = None) -> Endpoint:
+        """End an endpoint's machines until it is resumed; never repeated by itself.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._act("pause", name, namespace)
+
+    def resume(
+        self, name: str, *, namespace: str | None = None, running_ok: bool = True
+    ) -> Endpoint:
+        """Start a paused endpoint; never repeated by itself.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+            running_ok: Whether it is fine if it runs already; it is read then.
+
+        Raises:
+            BadRequestError: It runs already, and that is not fine.
+            APIError: The exchange failed.
+        """
+        flow = flows.resume(self._core, namespace, name, running_ok=running_ok)
+        return Endpoint(self, self._run(flow))
+
+    def scale_to_zero(self, name: str, *, namespace: str | None = None) -> Endpoint:
+        """End an endpoint's machines until the next call; never repeated by itself.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._act("scale-to-zero", name, namespace)
+
+    def _act(self, action: str, name: str, namespace: str | None) -> Endpoint:
+        flow = flows.act(self._core, namespace, name, action)
+        return Endpoint(self, self._run(flow))
+
+    def wait(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        timeout: float | None = None,
+        interval: float = INTERVAL,
+        progress: Progress | None = None,
+    ) -> Endpoint:
+        """Wait until an endpoint runs and its health route answers 200.
+
+        One that has scaled to zero is woken; one that is paused is an error. A question that
+        fails in a way that may heal is asked again, three times in a row at most.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+            timeout: Seconds for all of it; None waits for ever.
+            interval: Seconds between two questions.
+            progress: Told ``(info, seconds)`` after every question; what it raises ends the
+                waiting.
+
+        Raises:
+            EndpointFailedError: It failed, or is paused.
+            EndpointTimeoutError: It was not ready in time.
+            APIError: It cannot be asked for.
+        """
+        flow = wait(
+            self._core, namespace, name, timeout=timeout, interval=interval, progress=progress
+        )
+        return Endpoint(self, self._run(flow))
+
+    def logs(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        tail: int | None = None,
+        replica: str | None = None,
+        line_max_length: int | None = None,
+    ) -> str:
+        """Return the last lines of an endpoint's log.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+            tail: Lines at most.
+            replica: Of one machine only.
+            line_max_length: Characters of a line at most.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        query = {"tail": tail, "replica": replica, "line_max_length": line_max_length}
+        text: str = self._run(flows.logs(self._core, namespace, name, query))
+        return text
+
+    def follow_logs(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        tail: int | None = None,
+        replica: str | None = None,
+    ) -> LogStream:
+        """Return an endpoint's log as it is written, line by line.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+            tail: Lines at most that were written before.
+            replica: Of one machine only.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        limit = self._core.settings.limits.max_event_bytes
+        flow = flows.following(
+            self._core,
+            namespace,
+            name,
+            {"tail": tail, "replica": replica},
+            lambda answer: LogStream(answer, limit),
+        )
+        stream: LogStream = self._run(flow)
+        return stream
+
+    def replicas(self, name: str, *, namespace: str | None = None) -> List[dict[str, Any]]:
+        """Return an endpoint's machines, as the service describes them.
+
+        Args:
+            name: Its name.
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        found: List[dict[str, Any]] = self._run(flows.replicas(self._core, namespace, name))
+        return found
+
+    def hardware(self, namespace: str | None = None) -> List[Hardware]:
+        """Return all machines of all regions, with prices; needs no token.
+
+        Args:
+            namespace: With it, what that user or organisation may use, with quotas.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        found: List[Hardware] = self._run(flows.hardware(self._core, namespace))
+        return found
+
+    def catalog(self) -> List[str]:
+        """Return the models that :meth:`deploy` can start without further settings.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        models: List[str] = self._run(flows.catalog(self._core))
+        return models
+
+    def deploy(
+        self,
+        repository: str,
+        *,
+        name: str | None = None,
+        namespace: str | None = None,
+        accelerator: str | None = None,
+    ) -> Endpoint:
+        """Create an endpoint as the catalogue recommends; never repeated by itself.
+
+        Args:
+            repository: A model of :meth:`catalog`.
+            name: Its name; the service makes one up when None.
+            namespace: User or organisation; the token's own when None.
+            accelerator: ``"cpu"``, ``"gpu"`` or ``"neuron"``.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        flow = flows.deploy(self._core, namespace, repository, name=name, accelerator=accelerator)
+        return Endpoint(self, self._run(flow))
