@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = ("unreachable", "unavailable", "other-provider")
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class FailoverEndpoint:
     """One place that can answer. What is left out is as the client has it.
 
     Attributes:
@@ -193,7 +193,7 @@ class Failover:
             the first endpoint may have done and billed already.
     """
 
-    endpoints: Sequence[Endpoint]
+    endpoints: Sequence[FailoverEndpoint]
     selector: Selector = field(default_factory=Priority)
     rule: Rule = "unavailable"
     repeat_lost_answers: bool = True
@@ -201,9 +201,9 @@ class Failover:
     def __post_init__(self) -> None:
         endpoints = tuple(self.endpoints)
         object.__setattr__(self, "endpoints", endpoints)
-        if not endpoints or not all(isinstance(one, Endpoint) for one in endpoints):
+        if not endpoints or not all(isinstance(one, FailoverEndpoint) for one in endpoints):
             raise InvalidSettingError(
-                "failover.endpoints must be Endpoint objects, at least one",
+                "failover.endpoints must be FailoverEndpoint objects, at least one",
                 setting="failover.endpoints",
             )
         names = [one.name for one in endpoints]
@@ -231,7 +231,7 @@ class Failover:
             *providers: e.g. ``"groq", "together"``, in order.
             selector: ``Priority()`` by default.
         """
-        endpoints = [Endpoint(provider=provider) for provider in providers]
+        endpoints = [FailoverEndpoint(provider=provider) for provider in providers]
         return cls(endpoints, selector or Priority(), "other-provider")
 
     @classmethod
@@ -242,7 +242,7 @@ class Failover:
             *models: e.g. ``"openai/gpt-oss-120b:groq", "openai/gpt-oss-120b:together"``.
             selector: ``Priority()`` by default.
         """
-        endpoints = [Endpoint(model=model) for model in models]
+        endpoints = [FailoverEndpoint(model=model) for model in models]
         return cls(endpoints, selector or Priority(), "other-provider")
 
     def moves_on(self, error: RouterError) -> bool:
@@ -265,7 +265,7 @@ class Failover:
 class Member:
     """An endpoint of a pool: its settings, and whether health checks find it well."""
 
-    def __init__(self, endpoint: Endpoint, own: Settings | None) -> None:
+    def __init__(self, endpoint: FailoverEndpoint, own: Settings | None) -> None:
         self.endpoint = endpoint
         self.name = endpoint.name
         self.healthy = True
@@ -284,7 +284,8 @@ class Member:
         made = request.rebuild(self.settings, self.endpoint.model, self.endpoint.provider)
         if made is None:
             return None
-        return replace(made, settings=self.settings, expires=request.expires)
+        settings = made.settings or self.settings  # a provider called directly has its own
+        return replace(made, settings=settings, expires=request.expires)
 
     @property
     def health_url(self) -> str:
@@ -303,7 +304,7 @@ def _no_token() -> None:
     return None
 
 
-def settings_of(endpoint: Endpoint, own: Settings) -> Settings:
+def settings_of(endpoint: FailoverEndpoint, own: Settings) -> Settings:
     """Return the client's settings *own* as they hold for *endpoint*.
 
     The client's token and default headers stay at the client's address; its token also goes to

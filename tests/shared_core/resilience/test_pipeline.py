@@ -22,7 +22,7 @@ from shared_core import (
 from shared_core.core import Core
 from shared_core.flow import Flow, Outcome, Perform, Send, arun, run, when_ended
 from shared_core.resilience.circuit_breaker import BreakerPolicy
-from shared_core.resilience.failover import Endpoint, Failover
+from shared_core.resilience.failover import FailoverEndpoint, Failover
 from shared_core.resilience.pipeline import CallInfo, Layer, Next, Tools
 from shared_core.resilience.rate_limiter import RateLimit
 from shared_core.wire.messages import WireRequest
@@ -82,7 +82,7 @@ def test_layers_run_in_the_documented_order(clock: Clock) -> None:
     made = pipeline(Resilience(**mechanisms), clock)
     drive(made.flow(call_of(), scripted("fine")), clock)
     assert passed == ["cache", "budget"]
-    endpoints = [Endpoint("https://b.test/v1")]
+    endpoints = [FailoverEndpoint("https://b.test/v1")]
     whole = pipeline(
         Resilience(
             cache=Noting("cache", passed),
