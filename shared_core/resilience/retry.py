@@ -101,7 +101,8 @@ class RetryPolicy:
         if request is not None and request.idempotent:
             return True
         if request is not None and request.changes_state:
-            return never_done(error)
+            # A proxy answers 503 also when the connection behind it broke half-way: no proof.
+            return never_done(error) and not isinstance(error, ServiceUnavailableError)
         return self.repeat_lost_answers or not maybe_done(error)
 
     def limit(self, error: APIError, request: WireRequest | None = None) -> int:
