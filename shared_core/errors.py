@@ -98,6 +98,7 @@ __all__ = [
     "AnonymousRateLimitError",
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceededError",
     "CircuitOpenError",
     "ClientBlockedError",
     "ConfigurationError",
@@ -250,6 +251,38 @@ class RateLimiterRejectedError(RejectedError):
     """The rate limiter of this client has no permit in the time allowed."""
 
     guidance = "Lower the rate of calls or raise the limiter's rate, burst or wait."
+
+
+class BudgetExceededError(RejectedError):
+    """The budget of this client does not allow what the call could cost.
+
+    Attributes:
+        limit: US dollars of the limit that would have been passed.
+        window: Seconds of its window; None for one without end.
+        spent: US dollars spent in the window or set aside for calls in flight.
+        estimate: US dollars that the call could cost.
+        retry_after: Seconds until enough is free again; None if that never comes.
+    """
+
+    guidance = "Wait, lower max_tokens, choose a cheaper model, or raise the limit of the Budget."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        guidance: str | None = None,
+        limit: float = 0.0,
+        window: float | None = None,
+        spent: float = 0.0,
+        estimate: float = 0.0,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, guidance=guidance)
+        self.limit = limit
+        self.window = window
+        self.spent = spent
+        self.estimate = estimate
+        self.retry_after = retry_after
 
 
 class DeadlineExceededError(RejectedError, TimeoutError):

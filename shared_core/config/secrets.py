@@ -52,6 +52,12 @@ class Secret:
         """Whether it is a token of the Hub: those, OAuth tokens included, begin with ``hf_``."""
         return self._value.startswith("hf_")
 
+    def fingerprint(self) -> str:
+        """Return a digest that tells two values apart and does not show them."""
+        import hashlib
+
+        return hashlib.sha256(b"hfrouter token " + self._value.encode()).hexdigest()
+
     def redact(self, text: str) -> str:
         """Return *text* with the value hidden.
 

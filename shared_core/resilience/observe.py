@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,8 @@ class Observation:
         if self._ended:
             return
         self._ended = True
+        # Weakly: a reference from a stream to itself would keep its connection open.
+        held = weakref.ref(result) if hasattr(result, "_when_ended") else None
 
         def told(outcome: Outcome) -> None:
             kind: CallOutcome = "ok"
@@ -80,8 +83,10 @@ class Observation:
                 kind = "error"
             elif outcome.abandoned:
                 kind = "abandoned"
-            self._tell(kind, outcome.error, outcome.usage, result)
+            ended = whole if held is None else held()
+            self._tell(kind, outcome.error, outcome.usage, ended)
 
+        whole = result if held is None else None
         when_ended(result, told)
 
     def failed(self, error: RouterError) -> None:

@@ -243,7 +243,7 @@ async def test_redis_keeps_entries_for_their_time(redis_url: str) -> None:
     assert store.get("a") == await store.aget("a") == b"\x00\xff"
     await store.aset("b", b"2", 60)
     assert store.get("b") == b"2"
-    time.sleep(0.08)
+    await asyncio.sleep(0.08)
     assert store.get("short") is None
     other = RedisStore(redis_url, prefix="t2:")
     other.set("a", b"other", 60)

@@ -1,0 +1,411 @@
+"""A spending guard: it knows prices, counts usage, and refuses the call that would cost too much.
+
+::
+
+    prices = Prices.of_models(client.models.list())
+    budget = Budget(SpendLimit(5.0, window=3600), SpendLimit(50.0), prices=prices)
+    client = client.with_options(resilience=Resilience(budget=budget))
+
+Before a call its highest likely cost is set aside; after it the cost by the server's own token
+counts takes its place. So calls at the same time cannot pass a limit together. The figures are
+estimates of the bill, not the bill.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared_core.callbacks import BudgetEvent
+from shared_core.errors import (
+    APIStatusError,
+    BudgetExceededError,
+    ConnectFailedError,
+    InvalidSettingError,
+    NameResolutionError,
+    ProxyError,
+    RejectedError,
+    RouterError,
+    TLSError,
+)
+from shared_core.flow import Flow, Outcome, when_ended
+from shared_core.resilience.checks import number, whole
+from shared_core.resilience.prices import Price, Prices
+
+if TYPE_CHECKING:
+    from shared_core.resilience.pipeline import CallInfo, Layer, Next, Tools
+    from shared_core.wire.messages import WireRequest
+
+CHARACTERS_PER_TOKEN = 3.0
+"""For estimates: English has about 4 with usual tokenizers; fewer makes the guard careful."""
+MEDIA_TOKENS = 1500
+"""For estimates: tokens of one image or other attachment, a large one with usual models."""
+ANSWER_TOKENS = 4096
+"""For estimates: length of an answer to a call that sets no ``max_tokens``."""
+_SLOTS = 100  # a window moves on in steps of a hundredth of itself
+_FREE = (APIStatusError, RejectedError, ConnectFailedError, NameResolutionError, ProxyError)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """What may be spent.
+
+    Attributes:
+        usd: US dollars.
+        window: In how many seconds, the last ones at any moment; None: ever.
+    """
+
+    usd: float
+    window: float | None = None
+
+    def __post_init__(self) -> None:
+        number("limit.usd", self.usd)
+        if self.window is not None:
+            number("limit.window", self.window, above=True)
+
+    def __str__(self) -> str:
+        return f"${self.usd:g}" if self.window is None else f"${self.usd:g} per {self.window:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What was used of one model through one provider.
+
+    Attributes:
+        model: As asked for.
+        provider: Who served, where known.
+        calls: Calls that were charged, or ended well without cost.
+        input_tokens: As servers counted.
+        output_tokens: As servers counted.
+        cost: US dollars.
+        estimated: Calls whose cost is an estimate, because no token counts came.
+    """
+
+    model: str
+    provider: str
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    estimated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What was used and spent; printing it shows a table.
+
+    Attributes:
+        rows: By model and provider, the dearest first.
+        limits: Each limit with the US dollars spent in its window.
+        reserved: US dollars set aside for calls in flight.
+        refused: Calls that were refused.
+    """
+
+    rows: tuple[UsageRow, ...] = ()
+    limits: tuple[tuple[SpendLimit, float], ...] = ()
+    reserved: float = 0.0
+    refused: int = 0
+
+    @property
+    def cost(self) -> float:
+        """US dollars of all rows."""
+        return math.fsum(row.cost for row in self.rows)
+
+    def __str__(self) -> str:
+        lines = [f"{'model':40} {'provider':14} {'calls':>7} {'in':>10} {'out':>10} {'USD':>12}"]
+        lines += [
+            f"{row.model[:40]:40} {row.provider[:14]:14} {row.calls:7d} {row.input_tokens:10d} "
+            f"{row.output_tokens:10d} {row.cost:12.6f}"
+            for row in self.rows
+        ]
+        lines += [f"limit {limit}: {spent:.6f} spent" for limit, spent in self.limits]
+        return "\n".join([*lines, f"calls refused: {self.refused}"])
+
+
+class _Window:
+    """What was spent in the last seconds, in a bounded number of slots."""
+
+    def __init__(self, limit: SpendLimit) -> None:
+        self.limit = limit
+        self._slots: deque[tuple[int, float]] = deque()
+
+    def _slot(self, now: float) -> int:
+        return 0 if self.limit.window is None else int(now / self.limit.window * _SLOTS)
+
+    def spent(self, now: float) -> float:
+        """Return the sum, and forget what is too old."""
+        if self.limit.window is not None:
+            oldest = self._slot(now) - _SLOTS
+            while self._slots and self._slots[0][0] < oldest:
+                self._slots.popleft()
+        return math.fsum(cost for _, cost in self._slots)
+
+    def add(self, cost: float, now: float) -> None:
+        slot = self._slot(now)
+        if self._slots and self._slots[-1][0] == slot:
+            cost += self._slots.pop()[1]
+        self._slots.append((slot, cost))
+
+    def wait(self, needed: float, now: float) -> float | None:
+        """Return the seconds until *needed* US dollars are free again, None if never."""
+        if self.limit.window is None or needed > self.limit.usd:
+            return None
+        left = self.spent(now) + needed
+        for slot, cost in self._slots:
+            left -= cost
+            if left <= self.limit.usd:
+                ends = (slot + _SLOTS + 1) * self.limit.window / _SLOTS
+                return max(ends - now, 0.0)
+        return 0.0
+
+
+@dataclass(slots=True)
+class _Reservation:
+    model: str
+    provider: str
+    cost: float
+    price: Price | None
+    open: bool = field(default=True)
+
+
+class Budget:
+    """Refuses calls that could pass a limit, and reports what was used.
+
+    One object is one purse: give it to several clients and they share it. Copies of a client
+    share it too; a pickle starts with an empty account.
+
+    Args:
+        *limits: What may be spent; a number is US dollars without a window. All must hold.
+        prices: What tokens cost.
+        unknown: What to do with a model of unknown price: ``"refuse"``, or ``"allow"`` and
+            count its tokens only.
+        answer_tokens: Assumed length of an answer when a call sets no ``max_tokens``.
+        clock: Monotonic seconds.
+
+    Raises:
+        InvalidSettingError: A value is refused.
+    """
+
+    def __init__(
+        self,
+        *limits: SpendLimit | float,
+        prices: Prices,
+        unknown: Literal["refuse", "allow"] = "refuse",
+        answer_tokens: int = ANSWER_TOKENS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if unknown not in ("refuse", "allow"):
+            raise InvalidSettingError(f"unknown must be 'refuse' or 'allow', not {unknown!r}")
+        if not isinstance(prices, Prices):
+            raise InvalidSettingError("prices must be a Prices, e.g. Prices.of_models(...)")
+        whole("budget.answer_tokens", answer_tokens, low=1)
+        self.limits = tuple(
+            one if isinstance(one, SpendLimit) else SpendLimit(one) for one in limits
+        )
+        self.prices = prices
+        self.unknown = unknown
+        self.answer_tokens = answer_tokens
+        self._clock = clock
+        self._lock = threading.RLock()  # a dropped call may be settled by the collector
+        self._windows = [_Window(limit) for limit in self.limits]
+        self._rows: dict[tuple[str, str], UsageRow] = {}
+        self._reserved = 0.0
+        self._in_flight = 0
+        self._refused = 0
+
+    def report(self) -> UsageReport:
+        """Return what was used and spent so far."""
+        with self._lock:
+            now = self._clock()
+            rows = sorted(self._rows.values(), key=lambda row: -row.cost)
+            limits = tuple((window.limit, window.spent(now)) for window in self._windows)
+            return UsageReport(tuple(rows), limits, self._reserved, self._refused)
+
+    def estimate(self, request: WireRequest) -> float | None:
+        """Return the US dollars that *request* may cost at most, None if the price is unknown.
+
+        Args:
+            request: What would be sent.
+        """
+        price = self.prices.get(request.model, request.provider)
+        if price is None:
+            return None
+        body = request.json if isinstance(request.json, Mapping) else {}
+        put_in = _tokens(body) if body else len(request.content or b"") / CHARACTERS_PER_TOKEN
+        if request.operation == "embeddings":
+            return price.cost(put_in, 0)
+        longest = body.get("max_tokens") or body.get("max_completion_tokens") or self.answer_tokens
+        count = body.get("n") or 1
+        return price.cost(put_in, float(longest) * float(count))
+
+    def layer(self, tools: Tools) -> Layer:
+        """Return the layer; its account is this object, whichever client uses it."""
+
+        def layer(call: CallInfo, then: Next) -> Flow[Any]:
+            if call.request.method == "GET" or call.request.model is None:
+                return then(call)  # lists and accounts are free
+            return self._guarded(call, then)
+
+        return layer
+
+    def _guarded(self, call: CallInfo, then: Next) -> Flow[Any]:
+        held = self._reserve(call)
+        handed_over = False
+        try:
+            result = yield from then(call)
+            handed_over = True
+            self._follow(held, result)
+            return result
+        except RouterError as error:
+            sent = call.trace.attempts > 0 and not isinstance(error, (*_FREE, TLSError))
+            self._settle(held, held.cost if sent else 0.0, error=True)
+            raise
+        finally:
+            if not handed_over:  # cancelled: it may have been billed
+                self._settle(held, held.cost, estimated=True)
+
+    def _follow(self, held: _Reservation, result: Any) -> None:
+        """Charge *result* when it has ended; a stream that is dropped costs its estimate."""
+        if not hasattr(result, "_when_ended"):
+            self._charge(held, result, Outcome(usage=getattr(result, "usage", None)))
+            return
+        # Weakly: a reference from the stream to itself would keep its connection open.
+        stream = weakref.ref(result)
+        when_ended(result, lambda outcome: self._charge(held, stream(), outcome))
+        dropped = weakref.finalize(result, self._settle, held, held.cost, estimated=True)
+        dropped.atexit = False
+
+    def _reserve(self, call: CallInfo) -> _Reservation:
+        request = call.request
+        estimate = self.estimate(request)
+        if estimate is None and self.unknown == "refuse":
+            with self._lock:
+                self._refused += 1
+            raise BudgetExceededError(
+                f"the price of {request.model} is not in the price list",
+                guidance="Give Prices(..., default=Price(...)), or Budget(unknown='allow').",
+            )
+        cost = estimate or 0.0
+        price = self.prices.get(request.model, request.provider)
+        with self._lock:
+            now = self._clock()
+            for window in self._windows:
+                spent = window.spent(now) + self._reserved
+                if spent + cost > window.limit.usd * (1 + 1e-12):
+                    self._refused += 1
+                    refusal = _refusal(window, spent, cost, now)
+                    break
+            else:
+                self._reserved += cost
+                self._in_flight += 1
+                return _Reservation(request.model or "", request.provider or "", cost, price)
+        call.tell(
+            "on_budget",
+            BudgetEvent,
+            limit=refusal.limit,
+            window=refusal.window,
+            spent=refusal.spent,
+            estimate=refusal.estimate,
+        )
+        raise refusal
+
+    def _charge(self, held: _Reservation, result: Any, outcome: Outcome) -> None:
+        """Put the true cost in the place of the estimate, if the server counted."""
+        provider = getattr(result, "provider", None) or held.provider
+        usage = outcome.usage if not outcome.abandoned else None
+        if usage is None or (outcome.error is not None and not usage.completion_tokens):
+            self._settle(held, held.cost, provider, estimated=True)
+            return
+        price = self.prices.get(held.model, provider) or held.price
+        put_in, put_out = usage.prompt_tokens, usage.completion_tokens
+        cost = price.cost(put_in, put_out) if price is not None else 0.0
+        self._settle(held, cost, provider, put_in, put_out)
+
+    def _settle(
+        self,
+        held: _Reservation,
+        cost: float,
+        provider: str | None = None,
+        put_in: int = 0,
+        put_out: int = 0,
+        *,
+        estimated: bool = False,
+        error: bool = False,
+    ) -> None:
+        with self._lock:
+            if not held.open:
+                return
+            held.open = False
+            self._in_flight -= 1
+            # Without calls in flight nothing is reserved: rounding must not add up.
+            self._reserved = max(self._reserved - held.cost, 0.0) if self._in_flight else 0.0
+            if error and not cost:
+                return
+            now = self._clock()
+            for window in self._windows:
+                window.add(cost, now)
+            key = (held.model, held.provider if provider is None else provider)
+            row = self._rows.get(key) or UsageRow(*key)
+            self._rows[key] = replace(
+                row,
+                calls=row.calls + 1,
+                input_tokens=row.input_tokens + put_in,
+                output_tokens=row.output_tokens + put_out,
+                cost=row.cost + cost,
+                estimated=row.estimated + (estimated or error),
+            )
+
+    def __deepcopy__(self, memo: object) -> Budget:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.limits, self.prices, self.unknown, self.answer_tokens)
+
+    def __repr__(self) -> str:
+        return f"Budget({', '.join(map(str, self.limits)) or 'no limit'})"
+
+
+def _rebuild(
+    limits: tuple[SpendLimit, ...],
+    prices: Prices,
+    unknown: Literal["refuse", "allow"],
+    answer_tokens: int,
+) -> Budget:
+    return Budget(*limits, prices=prices, unknown=unknown, answer_tokens=answer_tokens)
+
+
+def _refusal(window: _Window, spent: float, cost: float, now: float) -> BudgetExceededError:
+    limit = window.limit
+    wait = window.wait(cost, now)
+    when = "" if wait is None else f"; enough is free again in {wait:.0f} s"
+    return BudgetExceededError(
+        f"the call may cost ${cost:.6f}, and ${spent:.6f} of {limit} are spent or set aside{when}",
+        limit=limit.usd,
+        window=limit.window,
+        spent=spent,
+        estimate=cost,
+        retry_after=wait,
+    )
+
+
+def _tokens(value: Any) -> float:
+    """Return a careful guess at the tokens of a body."""
+    if isinstance(value, str):
+        if value.startswith("data:"):
+            return MEDIA_TOKENS
+        return len(value) / CHARACTERS_PER_TOKEN
+    if isinstance(value, Mapping):
+        if isinstance(value.get("image_url"), Mapping):
+            return MEDIA_TOKENS
+        if isinstance(value.get("input_audio"), Mapping):
+            return MEDIA_TOKENS
+        return sum(_tokens(item) for item in value.values()) + len(value)
+    if isinstance(value, (list, tuple)):
+        return sum(_tokens(item) for item in value)
+    return 1.0
