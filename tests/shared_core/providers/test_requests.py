@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared_core.errors import APIResponseValidationError, InvalidSettingError
+from shared_core.errors import APIResponseValidationError, InvalidSettingError, JobFailedError
 from shared_core.media.output import Media
 from shared_core.providers.base import ProviderMapping, Route
 from shared_core.providers.registry import codec
@@ -455,6 +455,24 @@ def test_replicate_transcription_in_a_file() -> None:
     assert not driven.requests[1].auth
 
 
+def test_replicate_transcription_that_takes_longer() -> None:
+    waiting = {"id": "p1", "urls": URLS, "status": "processing", "output": None, "error": None}
+    done = {**waiting, "status": "succeeded", "output": "Hello"}
+    driven = call(
+        "replicate",
+        "automatic-speech-recognition",
+        SPEECH,
+        answer(waiting, 201),
+        answer(waiting),
+        answer(done),
+    )
+    assert driven.result == {"text": "Hello"}
+    assert [request.url for request in driven.requests[1:]] == [
+        f"{ROUTER}/replicate/v1/predictions/p1"
+    ] * 2
+    assert driven.sleeps == [1.0, 1.0]
+
+
 # --- the others -------------------------------------------------------------------------
 
 
@@ -474,6 +492,38 @@ def test_novita_falls_back_to_the_older_address() -> None:
     ]
     assert driven.requests[0].json == {"prompt": "a cat", "steps": 4}
     assert driven.requests[1].json == {"prompt": "a cat", "num_inference_steps": 4}
+
+
+def test_flux_asks_another_host_without_the_token() -> None:
+    ticket = {"id": "f1", "polling_url": "https://api.us1.bfl.ai/v1/get_result?id=f1"}
+    driven = call(
+        "black-forest-labs",
+        "text-to-image",
+        text(),
+        answer(ticket),
+        answer({"id": "f1", "status": "Pending", "result": None}),
+        answer({"id": "f1", "status": "Ready", "result": {"sample": "https://x.test/i.png"}}),
+        file(),
+        extra_headers={"X-Mine": "1"},
+    )
+    assert driven.result == Media(PNG, "image/png", "https://x.test/i.png")
+    assert [request.auth for request in driven.requests] == [True, False, False, False]
+    assert "X-Mine" not in driven.requests[1].headers
+    with pytest.raises(JobFailedError, match="Request Moderated"):
+        call(
+            "black-forest-labs",
+            "text-to-image",
+            text(),
+            answer(ticket),
+            answer({"id": "f1", "status": "Request Moderated"}),
+        )
+    with pytest.raises(APIResponseValidationError, match="inside this network"):
+        call(
+            "black-forest-labs",
+            "text-to-image",
+            text(),
+            answer({**ticket, "polling_url": "https://10.0.0.1/x"}),
+        )
 
 
 def test_zai_reads_documents() -> None:
