@@ -104,7 +104,10 @@ def _batch(
     if method == "text-ranking":
         ranked = yield from calling(core, Table.text_ranking.spec, (query, texts), call)
         places = [item.index for item in ranked]
-        if len(set(places)) != len(places) or not all(0 <= at < len(texts) for at in places):
+        limited = "top_n" in (call.get("extra_body") or {})  # a field of Cohere's form
+        missing = len(places) < len(texts) and not limited
+        odd = len(set(places)) != len(places) or not all(0 <= at < len(texts) for at in places)
+        if missing or odd:
             raise _unusable(method, f"it ranks {len(texts)} texts at the indexes {places[:20]}")
         return [replace(item, index=start + item.index) for item in ranked]
     spec = Table.sentence_similarity.spec

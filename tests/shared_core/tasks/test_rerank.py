@@ -77,6 +77,7 @@ def test_the_form_of_documents_is_spoken_at_v1_rerank() -> None:
         [{"index": 2, "score": 1.0}],
         [{"index": 0, "score": 1.0}, {"index": 0, "score": 0.5}],
         [{"index": -1, "score": 1.0}],
+        [{"index": 1, "score": 1.0}],
         {"results": "none"},
     ],
 )
@@ -86,6 +87,14 @@ def test_wrong_answers_are_refused(answer: Any) -> None:
         client = RouterClient(base_url=server.url, api_key="t")
         with pytest.raises(shared_core.APIResponseValidationError, match="text-ranking"):
             client.tasks.rerank("q", ["a", "b"])
+
+
+def test_a_server_may_rank_fewer_texts_only_when_told_so() -> None:
+    with FaultServer() as server:
+        server.on("/v1/rerank", json_reply({"results": [{"index": 1, "relevance_score": 1.0}]}))
+        client = RouterClient(base_url=f"{server.url}/v1/rerank", api_key="t")
+        (best,) = client.tasks.rerank("q", ["a", "b"], extra_body={"top_n": 1})
+        assert best.index == 1
 
 
 def test_the_router_has_no_ranking_and_says_so_before_anything_is_sent() -> None:
