@@ -1,4 +1,4 @@
-"""LlamaIndex classes for the Hugging Face router: ``HFRouter`` and ``HFRouterEmbedding``.
+"""LlamaIndex classes for the Hugging Face router: an LLM, embeddings and a reranker.
 
 Names are loaded on first use, so that importing the package costs next to nothing.
 """
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llama_index_hfrouter.embedding import HFRouterEmbedding as HFRouterEmbedding
     from llama_index_hfrouter.llm import HFRouter as HFRouter
+    from llama_index_hfrouter.rerank import HFRouterRerank as HFRouterRerank
 
 _HOME_OF = {
     "HFRouter": "llama_index_hfrouter.llm",
     "HFRouterEmbedding": "llama_index_hfrouter.embedding",
+    "HFRouterRerank": "llama_index_hfrouter.rerank",
 }
 
-__all__ = ["HFRouter", "HFRouterEmbedding"]
+__all__ = ["HFRouter", "HFRouterEmbedding", "HFRouterRerank"]
 
 
 def __getattr__(name: str) -> Any:

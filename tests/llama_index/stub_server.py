@@ -33,6 +33,8 @@ from tests.helpers.fault_server import (
 
 CHAT = "/v1/chat/completions"
 EMBED = "/v1/embeddings"
+RERANK = "/rerank"
+MOST_TEXTS = 32
 
 FIELDS = {
     "model",
@@ -63,6 +65,7 @@ PARTS = {
     "video_url": {"type", "video_url"},
     "file": {"type", "file"},
 }
+RERANK_FIELDS = {"query", "texts", "raw_scores", "return_text", "truncate", "truncation_direction"}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 ROLES = {"system", "developer", "user", "assistant", "tool"}
 
@@ -75,6 +78,7 @@ class StubRouter(FaultServer):
         self.strict = strict
         self.bodies: list[dict[str, Any]] = []
         self.on(EMBED, self.checked_embed())
+        self.on(RERANK, self.checked_rerank())
 
     @property
     def base_url(self) -> str:
@@ -113,6 +117,22 @@ class StubRouter(FaultServer):
 
         return embed
 
+    def checked_rerank(self) -> Callable[[Received], Reply]:
+        """Answer as TEI does: at most 32 texts, unknown fields refused, the best first."""
+
+        def rerank(request: Received) -> Reply:
+            body = request.json()
+            self.bodies.append(body)
+            texts, wrong = body["texts"], sorted(body.keys() - RERANK_FIELDS)
+            if wrong or not 0 < len(texts) <= MOST_TEXTS:
+                error = {"error": f"{len(texts)} texts, fields {wrong}", "error_type": "Validation"}
+                return json_reply(error, 422)
+            scores = [overlap(body["query"], text) for text in texts]
+            best = sorted(range(len(texts)), key=lambda at: -scores[at])
+            return json_reply([{"index": at, "score": scores[at]} for at in best])
+
+        return rerank
+
     @property
     def last(self) -> dict[str, Any]:
         return self.bodies[-1]
@@ -126,6 +146,12 @@ def vector(text: str) -> list[float]:
 def packed(text: str) -> str:
     """Return :func:`vector` in base64."""
     return base64.b64encode(struct.pack("<8f", *vector(text))).decode()
+
+
+def overlap(query: str, text: str) -> float:
+    """Return the score that the stub gives to *text*: the share of its words in *query*."""
+    words = text.split()
+    return sum(word in query.split() for word in words) / max(len(words), 1)
 
 
 # --- answers ----------------------------------------------------------------------------

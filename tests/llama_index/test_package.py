@@ -25,7 +25,7 @@ def run(code: str) -> Any:
 
 
 def test_public_names() -> None:
-    assert sorted(dir(llama_index_hfrouter)) == ["HFRouter", "HFRouterEmbedding"]
+    assert dir(llama_index_hfrouter) == ["HFRouter", "HFRouterEmbedding", "HFRouterRerank"]
     for name in llama_index_hfrouter.__all__:
         assert getattr(llama_index_hfrouter, name).__name__ == name
     with pytest.raises(AttributeError, match="HFRouters"):
@@ -46,8 +46,8 @@ def test_importing_loads_at_most_twenty_modules_and_no_package() -> None:
     loaded = run(
         "import json, sys, llama_index.core\n"
         "before = set(sys.modules)\n"
-        "from llama_index_hfrouter import HFRouter, HFRouterEmbedding\n"
-        "HFRouter('a/b'), HFRouterEmbedding('a/b')\n"
+        "from llama_index_hfrouter import HFRouter, HFRouterEmbedding, HFRouterRerank\n"
+        "HFRouter('a/b'), HFRouterEmbedding('a/b'), HFRouterRerank('a/b')\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     assert len(loaded) <= 20

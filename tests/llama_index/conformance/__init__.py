@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from tests.llama_index.conformance.embedding import EmbeddingConformance
 from tests.llama_index.conformance.llm import LLMConformance
+from tests.llama_index.conformance.rerank import RerankConformance
 
-__all__ = ["EmbeddingConformance", "LLMConformance"]
+__all__ = ["EmbeddingConformance", "LLMConformance", "RerankConformance"]
