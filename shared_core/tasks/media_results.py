@@ -101,11 +101,10 @@ def segments(value: Any, /) -> list[Segment]:
 
 def _segment(value: Any, where: str) -> Segment:
     raw = read.mapping(value, where)
-    mask = raw.get("mask")
     return Segment(
         label=read.get(raw, "label", read.text, where),
         score=read.maybe(raw, "score", read.number, where),
-        mask=mask if isinstance(mask, Media) else read.encoded_file(mask, f"{where}.mask"),
+        mask=read.encoded_file(raw.get("mask"), f"{where}.mask"),
         raw={name: item for name, item in raw.items() if name != "mask"},
     )
 
@@ -133,7 +132,7 @@ def depth(value: Any, /) -> Depth:
     picture, values = raw.get("depth"), raw.get("predicted_depth")
     if picture is None and values is None:
         raise read.Mismatch("the answer has neither depth nor predicted_depth")
-    if picture is not None and not isinstance(picture, Media):
+    if picture is not None:
         picture = read.encoded_file(picture, "depth")
     return Depth(picture, values, {name: raw[name] for name in raw if name != "depth"})
 

@@ -88,13 +88,15 @@ def maybe(
 
 
 def encoded_file(value: Any, where: str, media_type: str | None = None) -> Media:
-    """Return a file that stands in the answer as base64 or as a data URL.
+    """Return a file that stands in the answer as base64 or as a data URL, or was fetched.
 
     Args:
-        value: The text.
+        value: The text, or the file.
         where: Its path.
         media_type: The type that the answer names; else the first bytes tell.
     """
+    if isinstance(value, Media):
+        return value
     encoded = text(value, where)
     if encoded.startswith("data:"):
         head, _, encoded = encoded.partition(",")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared_core.errors import APIResponseValidationError, UnsupportedTaskError
+from shared_core.errors import APIResponseValidationError
 from shared_core.flow import Flow
 from shared_core.tasks.calls import HF_INFERENCE, choose, find_way, prepare
 from shared_core.tasks.generated import Generation, generation
@@ -40,17 +40,15 @@ def streaming(
         UnsupportedTaskError: The provider streams in another form; nothing was sent.
         APIError: The call failed.
     """
-    from shared_core.providers import hf_inference
+    from shared_core.providers import hf_inference, openai_like
 
     payload, call, options = prepare(core, spec, args, kwargs)
     model, provider = choose(core, spec.id, call)
-    if provider != HF_INFERENCE:
-        raise UnsupportedTaskError(
-            f"streamed text generation is hf-inference's and TGI's own, not of {provider}",
-            guidance="Use client.chat.stream(), which every provider of language models serves.",
-        )
-    route, _ = yield from find_way(core, spec.id, model, provider, options)
-    request = hf_inference.build(core, route, payload, options, stream=True)
+    route, codec = yield from find_way(core, spec.id, model, provider, options)
+    if route.provider == HF_INFERENCE:
+        request = hf_inference.build(core, route, payload, options, stream=True)
+    else:
+        request = openai_like.streamed(codec, route, payload, options)
 
     def begin(answer: Any) -> Flow[Any]:
         if isinstance(answer, WireResponse):

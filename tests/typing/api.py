@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 
 from shared_core import (
     AsyncRouterClient,
+    AsyncTextStream,
     ChatChunk,
     ChatCompletion,
     ChatMessage,
+    Filling,
+    Label,
+    Media,
     RateLimitError,
     RouterClient,
+    TextStream,
     ToolCall,
+    Transcription,
     Usage,
 )
 from shared_core.chat.stream import AsyncChatStream, ChatStream
@@ -101,3 +107,28 @@ def adapters() -> None:
     embedding: BaseEmbedding = HFRouterEmbedding(model="x/y")
     vector: Any = embedding.get_text_embedding("a")
     assert vector
+
+
+def tasks() -> None:
+    with RouterClient() as client:
+        found = client.tasks.text_classification("x", top_k=2, model="a/b", timeout=5)
+        assert_type(found, list[Label])
+        image = client.tasks.text_to_image("x", width=64, provider="fal-ai")
+        assert_type(image, Media)
+        assert_type(client.tasks.text_generation_stream("x", seed=1), TextStream)
+        assert_type(client.tasks.automatic_speech_recognition(b"x"), Transcription)
+        assert_type(client.tasks.call("new", 1, result=list[Label]), list[Label])
+        assert_type(client.tasks.call("new", {"a": 1}), Any)
+        client.tasks.text_to_image("x", wdth=64)  # type: ignore[call-arg]
+        client.tasks.text_to_image("x", width="64")  # type: ignore[arg-type]
+        client.tasks.fill_mask("x", provider=4)  # type: ignore[arg-type]
+        client.tasks.object_detection(7)  # type: ignore[arg-type]
+
+
+async def awaited_tasks() -> None:
+    async with AsyncRouterClient() as client:
+        assert_type(await client.tasks.fill_mask("x", top_k=2), list[Filling])
+        assert_type(await client.tasks.text_to_image("x"), Media)
+        assert_type(await client.tasks.text_generation_stream("x"), AsyncTextStream)
+        assert_type(await client.tasks.call("new", 1, result=Label), Label)
+        await client.tasks.text_to_image("x", wdth=64)  # type: ignore[call-arg]

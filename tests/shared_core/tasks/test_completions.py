@@ -78,3 +78,19 @@ def test_a_real_server(llama_chat_url: str) -> None:
     assert found.details is not None
     assert found.details.finish_reason in ("length", "stop")
     assert pieces
+
+
+def test_providers_stream_in_that_form_too() -> None:
+    with FaultServer() as server:
+        server.on("/together/v1/completions", sse(piece(" thank"), piece(" you", "stop")))
+        own = RouterClient("org/m", base_url=server.url, api_key="hf_t", provider="together")
+        stream = own.tasks.text_generation_stream("I", max_new_tokens=2, provider_id="their/m")
+        assert list(stream.text_deltas()) == [" thank", " you"]
+        assert server.requests[0].json() == {
+            "model": "their/m",
+            "prompt": "I",
+            "max_tokens": 2,
+            "stream": True,
+        }
+        with pytest.raises(shared_core.UnsupportedTaskError, match="text-generation"):
+            own.tasks.text_generation_stream("I", provider="groq", provider_id="m")

@@ -131,6 +131,8 @@ def test_sounds() -> None:
     (sound,) = media_results.sounds(value)
     assert sound.audio == Media(b"fLaC....", "audio/flac")
     assert "blob" not in sound.raw
+    fetched = media_results.sounds([{"label": "a", "blob": Media(b"x", "audio/wav")}])
+    assert fetched[0].audio == Media(b"x", "audio/wav")
     assert media_results.sounds(Media(b"x", "audio/wav"))[0].audio.media_type == "audio/wav"
 
 

@@ -189,6 +189,6 @@ def test_a_whole_answer_instead_of_a_stream(server: FaultServer, client: RouterC
         client.tasks.text_generation_stream("p", model="a/b")
 
 
-def test_other_providers_stream_by_chat(client: RouterClient) -> None:
-    with pytest.raises(UnsupportedTaskError, match="together"):
-        client.tasks.text_generation_stream("p", model="a/b", provider="together")
+def test_providers_without_completions_stream_by_chat(client: RouterClient) -> None:
+    with pytest.raises(UnsupportedTaskError, match="groq"):
+        client.tasks.text_generation_stream("p", model="a/b", provider="groq", provider_id="m")
