@@ -9,7 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shared_core.callbacks import BudgetEvent as BudgetEvent
+    from shared_core.callbacks import CacheEvent as CacheEvent
     from shared_core.callbacks import Callback as Callback
+    from shared_core.callbacks import CallEndEvent as CallEndEvent
+    from shared_core.callbacks import CallStartEvent as CallStartEvent
     from shared_core.callbacks import ChunkEvent as ChunkEvent
     from shared_core.callbacks import CircuitEvent as CircuitEvent
     from shared_core.callbacks import ErrorEvent as ErrorEvent
@@ -41,9 +45,11 @@ if TYPE_CHECKING:
     from shared_core.chat.types import VideoPart as VideoPart
     from shared_core.client import AsyncRouterClient as AsyncRouterClient
     from shared_core.client import RouterClient as RouterClient
+    from shared_core.config.dynamic import ClientConfig as ClientConfig
     from shared_core.config.settings import Limits as Limits
     from shared_core.config.settings import Settings as Settings
     from shared_core.config.settings import TLSSettings as TLSSettings
+    from shared_core.config.store import ConfigStore as ConfigStore
     from shared_core.config.validate import unknown_keyword as unknown_keyword
     from shared_core.constants import ChatModels as ChatModels
     from shared_core.constants import EmbeddingModels as EmbeddingModels
@@ -64,6 +70,7 @@ if TYPE_CHECKING:
     from shared_core.errors import APITimeoutError as APITimeoutError
     from shared_core.errors import AuthenticationError as AuthenticationError
     from shared_core.errors import BadRequestError as BadRequestError
+    from shared_core.errors import BudgetExceededError as BudgetExceededError
     from shared_core.errors import CircuitOpenError as CircuitOpenError
     from shared_core.errors import ClientBlockedError as ClientBlockedError
     from shared_core.errors import ConfigurationError as ConfigurationError
@@ -133,6 +140,14 @@ if TYPE_CHECKING:
     from shared_core.providers.base import Job as Job
     from shared_core.providers.base import ProviderMapping as ProviderMapping
     from shared_core.providers.mapping import MappingCache as MappingCache
+    from shared_core.resilience.budget import Budget as Budget
+    from shared_core.resilience.budget import SpendLimit as SpendLimit
+    from shared_core.resilience.budget import UsageReport as UsageReport
+    from shared_core.resilience.cache import Cache as Cache
+    from shared_core.resilience.cache import CacheStats as CacheStats
+    from shared_core.resilience.cache_redis import RedisStore as RedisStore
+    from shared_core.resilience.cache_stores import MemoryStore as MemoryStore
+    from shared_core.resilience.cache_stores import SQLiteStore as SQLiteStore
     from shared_core.resilience.circuit_breaker import BreakerPolicy as BreakerPolicy
     from shared_core.resilience.circuit_breaker import CircuitBreaker as CircuitBreaker
     from shared_core.resilience.failover import Failover as Failover
@@ -145,6 +160,8 @@ if TYPE_CHECKING:
     from shared_core.resilience.health import HealthChecks as HealthChecks
     from shared_core.resilience.health import HealthPolicy as HealthPolicy
     from shared_core.resilience.pipeline import Resilience as Resilience
+    from shared_core.resilience.prices import Price as Price
+    from shared_core.resilience.prices import Prices as Prices
     from shared_core.resilience.rate_limiter import RateLimit as RateLimit
     from shared_core.resilience.rate_limiter import RateLimiter as RateLimiter
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
@@ -187,6 +204,10 @@ if TYPE_CHECKING:
     from shared_core.tasks.spec import TaskSpec as TaskSpec
     from shared_core.tasks.stream import AsyncTextStream as AsyncTextStream
     from shared_core.tasks.stream import TextStream as TextStream
+    from shared_core.telemetry.metrics import Metrics as Metrics
+    from shared_core.telemetry.metrics import MetricsSnapshot as MetricsSnapshot
+    from shared_core.telemetry.otel import OpenTelemetry as OpenTelemetry
+    from shared_core.telemetry.prometheus import exposition as exposition
     from shared_core.tokens import CharacterCounter as CharacterCounter
     from shared_core.tokens import TokenCounter as TokenCounter
     from shared_core.tokens import TokenizerCounter as TokenizerCounter
@@ -198,203 +219,56 @@ __version__ = "0.1.0"
 # Module -> the public names that it defines. The imports above say the same to type
 # checkers; a test keeps the two equal.
 _HOMES: dict[str, tuple[str, ...]] = {
-    "shared_core.callbacks": (
-        "Callback",
-        "ChunkEvent",
-        "CircuitEvent",
-        "ErrorEvent",
-        "FailoverEvent",
-        "RateLimitEvent",
-        "RequestEvent",
-        "ResponseEvent",
-        "RetryEvent",
-        "StreamCompleteEvent",
-    ),
+    "shared_core.callbacks": ("BudgetEvent", "CacheEvent", "CallEndEvent", "CallStartEvent", "Callback", "ChunkEvent", "CircuitEvent", "ErrorEvent", "FailoverEvent", "RateLimitEvent", "RequestEvent", "ResponseEvent", "RetryEvent", "StreamCompleteEvent"),
     "shared_core.chat.params": ("ChatParams",),
     "shared_core.chat.stream": ("AsyncChatStream", "ChatStream"),
     "shared_core.chat.structured": ("json_schema_format", "parse_json_text", "parse_structured"),
     "shared_core.chat.tools": ("tool_spec",),
-    "shared_core.chat.types": (
-        "AudioPart",
-        "ChatChunk",
-        "ChatCompletion",
-        "ChatMessage",
-        "Choice",
-        "FilePart",
-        "ImagePart",
-        "RawPart",
-        "TextPart",
-        "ToolCall",
-        "ToolCallDelta",
-        "Usage",
-        "VideoPart",
-    ),
+    "shared_core.chat.types": ("AudioPart", "ChatChunk", "ChatCompletion", "ChatMessage", "Choice", "FilePart", "ImagePart", "RawPart", "TextPart", "ToolCall", "ToolCallDelta", "Usage", "VideoPart"),
     "shared_core.client": ("AsyncRouterClient", "RouterClient"),
+    "shared_core.config.dynamic": ("ClientConfig",),
+    "shared_core.config.settings": ("Limits", "Settings", "TLSSettings"),
+    "shared_core.config.store": ("ConfigStore",),
     "shared_core.config.validate": ("unknown_keyword",),
     "shared_core.constants": ("ChatModels", "EmbeddingModels"),
-    "shared_core.errors": (
-        "APIConnectionError",
-        "APIError",
-        "APIResponseValidationError",
-        "APIStatusError",
-        "APITimeoutError",
-        "AnonymousRateLimitError",
-        "AuthenticationError",
-        "BadRequestError",
-        "CircuitOpenError",
-        "ClientBlockedError",
-        "ConfigurationError",
-        "ConflictError",
-        "ConnectFailedError",
-        "ConnectionLostError",
-        "ContentFilterError",
-        "ContextLengthError",
-        "DeadlineExceededError",
-        "EndpointFailedError",
-        "EndpointTimeoutError",
-        "GatedModelError",
-        "GatewayTimeoutError",
-        "GenerationFailedError",
-        "IncompleteResponseError",
-        "InternalServerError",
-        "InvalidSettingError",
-        "JobFailedError",
-        "JobTimeoutError",
-        "MissingTokenError",
-        "ModelLoadingError",
-        "ModelNotFoundError",
-        "ModelNotSupportedError",
-        "ModelOutputError",
-        "NameResolutionError",
-        "NoEndpointAvailableError",
-        "NotChatModelError",
-        "NotFoundError",
-        "NotImplementedByServerError",
-        "PaymentRequiredError",
-        "PermissionDeniedError",
-        "ProviderNotBillableError",
-        "ProxyAuthenticationError",
-        "ProxyError",
-        "RateLimitError",
-        "RateLimiterRejectedError",
-        "RedirectRefusedError",
-        "RejectedError",
-        "RequestTimeoutError",
-        "RequestTooLargeError",
-        "ResponseFailedError",
-        "ResponseTooLargeError",
-        "RouterError",
-        "ServiceUnavailableError",
-        "StreamError",
-        "StreamEventError",
-        "StreamInterruptedError",
-        "StreamTimeoutError",
-        "StructuredOutputError",
-        "TLSError",
-        "ToolArgumentsError",
-        "UnprocessableEntityError",
-        "UnsupportedFeatureError",
-        "UnsupportedParameterError",
-        "UnsupportedTaskError",
-    ),
-    "shared_core.local": ("LocalModelError", "LocalModels"),
-    "shared_core.hub.types": (
-        "HubModel",
-        "ModelStatus",
-        "Organization",
-        "ProviderInfo",
-        "RouterModel",
-        "WhoAmI",
-    ),
-    "shared_core.config.settings": ("Limits", "Settings", "TLSSettings"),
     "shared_core.embeddings.search": ("SearchHit", "SemanticIndex"),
     "shared_core.embeddings.similarity": ("most_similar",),
     "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),
-    "shared_core.providers.base": ("Job", "ProviderMapping"),
-    "shared_core.providers.mapping": ("MappingCache",),
-    "shared_core.resilience.retry": ("RetryPolicy",),
-    "shared_core.resilience.pipeline": ("Resilience",),
-    "shared_core.responses.items": (
-        "FunctionCall",
-        "FunctionCallOutput",
-        "MCPApprovalRequest",
-        "MCPApprovalResponse",
-        "MCPCall",
-        "MCPListTools",
-        "OutputItem",
-        "OutputMessage",
-        "ReasoningItem",
-    ),
-    "shared_core.responses.params": (
-        "MCPTool",
-        "ResponseParams",
-    ),
-    "shared_core.responses.stream": (
-        "AsyncResponseStream",
-        "ResponseStream",
-    ),
-    "shared_core.responses.types": (
-        "Response",
-        "ResponseUpdate",
-    ),
-    "shared_core.resilience.circuit_breaker": (
-        "BreakerPolicy",
-        "CircuitBreaker",
-    ),
-    "shared_core.resilience.rate_limiter": (
-        "RateLimit",
-        "RateLimiter",
-    ),
     "shared_core.endpoints.async_handle": ("AsyncEndpoint",),
     "shared_core.endpoints.handle": ("Endpoint",),
-    "shared_core.endpoints.types": (
-        "EndpointInfo",
-        "Hardware",
-    ),
-    "shared_core.resilience.failover": (
-        "Failover",
-        "FailoverEndpoint",
-        "Priority",
-        "Random",
-        "RoundRobin",
-        "Sticky",
-    ),
-    "shared_core.resilience.health": (
-        "AsyncHealthChecks",
-        "HealthChecks",
-        "HealthPolicy",
-    ),
-    "shared_core.resilience.shared_limits": ("RedisLimitStore",),
-    "shared_core.tokens": (
-        "CharacterCounter",
-        "TokenCounter",
-        "TokenizerCounter",
-        "WordCounter",
-        "token_counter",
-    ),
+    "shared_core.endpoints.types": ("EndpointInfo", "Hardware"),
+    "shared_core.errors": ("APIConnectionError", "APIError", "APIResponseValidationError", "APIStatusError", "APITimeoutError", "AnonymousRateLimitError", "AuthenticationError", "BadRequestError", "BudgetExceededError", "CircuitOpenError", "ClientBlockedError", "ConfigurationError", "ConflictError", "ConnectFailedError", "ConnectionLostError", "ContentFilterError", "ContextLengthError", "DeadlineExceededError", "EndpointFailedError", "EndpointTimeoutError", "GatedModelError", "GatewayTimeoutError", "GenerationFailedError", "IncompleteResponseError", "InternalServerError", "InvalidSettingError", "JobFailedError", "JobTimeoutError", "MissingTokenError", "ModelLoadingError", "ModelNotFoundError", "ModelNotSupportedError", "ModelOutputError", "NameResolutionError", "NoEndpointAvailableError", "NotChatModelError", "NotFoundError", "NotImplementedByServerError", "PaymentRequiredError", "PermissionDeniedError", "ProviderNotBillableError", "ProxyAuthenticationError", "ProxyError", "RateLimitError", "RateLimiterRejectedError", "RedirectRefusedError", "RejectedError", "RequestTimeoutError", "RequestTooLargeError", "ResponseFailedError", "ResponseTooLargeError", "RouterError", "ServiceUnavailableError", "StreamError", "StreamEventError", "StreamInterruptedError", "StreamTimeoutError", "StructuredOutputError", "TLSError", "ToolArgumentsError", "UnprocessableEntityError", "UnsupportedFeatureError", "UnsupportedParameterError", "UnsupportedTaskError"),
+    "shared_core.hub.types": ("HubModel", "ModelStatus", "Organization", "ProviderInfo", "RouterModel", "WhoAmI"),
+    "shared_core.local": ("LocalModelError", "LocalModels"),
     "shared_core.media.draw": ("draw_boxes", "draw_masks"),
     "shared_core.media.output": ("Media",),
+    "shared_core.providers.base": ("Job", "ProviderMapping"),
+    "shared_core.providers.mapping": ("MappingCache",),
+    "shared_core.resilience.budget": ("Budget", "SpendLimit", "UsageReport"),
+    "shared_core.resilience.cache": ("Cache", "CacheStats"),
+    "shared_core.resilience.cache_redis": ("RedisStore",),
+    "shared_core.resilience.cache_stores": ("MemoryStore", "SQLiteStore"),
+    "shared_core.resilience.circuit_breaker": ("BreakerPolicy", "CircuitBreaker"),
+    "shared_core.resilience.failover": ("Failover", "FailoverEndpoint", "Priority", "Random", "RoundRobin", "Sticky"),
+    "shared_core.resilience.health": ("AsyncHealthChecks", "HealthChecks", "HealthPolicy"),
+    "shared_core.resilience.pipeline": ("Resilience",),
+    "shared_core.resilience.prices": ("Price", "Prices"),
+    "shared_core.resilience.rate_limiter": ("RateLimit", "RateLimiter"),
+    "shared_core.resilience.retry": ("RetryPolicy",),
+    "shared_core.resilience.shared_limits": ("RedisLimitStore",),
+    "shared_core.responses.items": ("FunctionCall", "FunctionCallOutput", "MCPApprovalRequest", "MCPApprovalResponse", "MCPCall", "MCPListTools", "OutputItem", "OutputMessage", "ReasoningItem"),
+    "shared_core.responses.params": ("MCPTool", "ResponseParams"),
+    "shared_core.responses.stream": ("AsyncResponseStream", "ResponseStream"),
+    "shared_core.responses.types": ("Response", "ResponseUpdate"),
     "shared_core.tasks.generated": ("Generation", "GenerationChunk", "GenerationDetails", "Token"),
-    "shared_core.tasks.media_results": (
-        "Box",
-        "Depth",
-        "Detection",
-        "Segment",
-        "Sound",
-        "SpokenChunk",
-        "Transcription",
-    ),
-    "shared_core.tasks.results": (
-        "Answer",
-        "Entity",
-        "Filling",
-        "Label",
-        "Ranked",
-        "TableAnswer",
-        "WrittenText",
-    ),
+    "shared_core.tasks.media_results": ("Box", "Depth", "Detection", "Segment", "Sound", "SpokenChunk", "Transcription"),
+    "shared_core.tasks.results": ("Answer", "Entity", "Filling", "Label", "Ranked", "TableAnswer", "WrittenText"),
     "shared_core.tasks.spec": ("JobProgress", "Payload", "TaskSpec"),
     "shared_core.tasks.stream": ("AsyncTextStream", "TextStream"),
+    "shared_core.telemetry.metrics": ("Metrics", "MetricsSnapshot"),
+    "shared_core.telemetry.otel": ("OpenTelemetry",),
+    "shared_core.telemetry.prometheus": ("exposition",),
+    "shared_core.tokens": ("CharacterCounter", "TokenCounter", "TokenizerCounter", "WordCounter", "token_counter"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
