@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared_core.config.secrets import HiddenURL, unwrap
-from shared_core.errors import InvalidSettingError
+from shared_core.errors import InvalidSettingError, RateLimiterRejectedError
 from shared_core.flow import Flow, Perform, Sleep
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class RedisLimitStore:
         name: Name of the shared limit, e.g. of the account whose quota it is.
         timeout: Seconds to wait for Redis.
         on_error: When Redis does not answer: ``"local"`` goes on with the buckets of this
-            process alone, with a warning in the log; ``"raise"`` raises redis's own error.
+            process alone, with a warning in the log; ``"refuse"`` lets no call pass.
 
     Raises:
         InvalidSettingError: A value is refused.
@@ -45,11 +45,11 @@ class RedisLimitStore:
         *,
         name: str = "default",
         timeout: float = 1.0,
-        on_error: Literal["local", "raise"] = "local",
+        on_error: Literal["local", "refuse"] = "local",
     ) -> None:
-        if on_error not in ("local", "raise"):
+        if on_error not in ("local", "refuse"):
             raise InvalidSettingError(
-                f"on_error must be 'local' or 'raise': {on_error!r}", setting="on_error"
+                f"on_error must be 'local' or 'refuse': {on_error!r}", setting="on_error"
             )
         self.url = url if isinstance(url, HiddenURL) else HiddenURL(url)
         self.name = name
@@ -95,15 +95,18 @@ class RedisLimitStore:
 
     def _take(self, limit: RateLimit, endpoint: str, weight: float, of_tokens: bool) -> float:
         """Take *weight* if it is there; return the seconds to wait otherwise."""
-        from redis.exceptions import RedisError
-
+        library = self._library()
         try:
             return self._ask(limit, endpoint, weight, of_tokens)
-        except RedisError as error:
-            if self.on_error == "raise":
-                raise
-            self._warn(error)
-            return 0.0
+        except library.exceptions.RedisError as error:
+            kind = type(error).__name__
+        if self.on_error == "refuse":
+            raise RateLimiterRejectedError(
+                f"the shared rate limit {self.name!r} is out of reach ({kind})",
+                guidance="Check Redis, or let this process go on alone: on_error='local'.",
+            )
+        self._warn(kind)
+        return 0.0
 
     def _ask(self, limit: RateLimit, endpoint: str, weight: float, of_tokens: bool) -> float:
         from pyrate_limiter import Rate as PyrateRate
@@ -128,17 +131,20 @@ class RedisLimitStore:
         self._warned = False
         return 0.0 if decision.allowed else max(decision.retry_after_ms or 0, 1) / _MILLISECONDS
 
+    def _library(self) -> Any:
+        try:
+            import pyrate_limiter  # noqa: F401
+            import redis
+        except ImportError as error:
+            raise ImportError(
+                "a shared rate limit needs Redis support: pip install 'hfrouter[redis]'"
+            ) from error
+        return redis
+
     def _connected(self) -> tuple[Any, dict[str, Any]]:
         with self._lock:
             if self._made is None:
-                try:
-                    import pyrate_limiter  # noqa: F401
-                    import redis
-                except ImportError as error:
-                    raise ImportError(
-                        "a shared rate limit needs Redis support: pip install 'hfrouter[redis]'"
-                    ) from error
-                client = redis.Redis.from_url(
+                client = self._library().Redis.from_url(
                     str(unwrap(self.url)),
                     socket_timeout=self.timeout,
                     socket_connect_timeout=self.timeout,
@@ -146,7 +152,7 @@ class RedisLimitStore:
                 self._made = client, {}
             return self._made
 
-    def _warn(self, error: Exception) -> None:
+    def _warn(self, kind: str) -> None:
         if not self._warned:
             from shared_core.log import logger
 
@@ -154,7 +160,7 @@ class RedisLimitStore:
             logger.warning(
                 "the shared rate limit %r is out of reach (%s); this process goes on alone",
                 self.name,
-                type(error).__name__,
+                kind,
             )
 
     def close(self) -> None:
@@ -175,6 +181,6 @@ class RedisLimitStore:
 
 
 def _rebuild(
-    url: HiddenURL, name: str, timeout: float, on_error: Literal["local", "raise"]
+    url: HiddenURL, name: str, timeout: float, on_error: Literal["local", "refuse"]
 ) -> RedisLimitStore:
     return RedisLimitStore(url, name=name, timeout=timeout, on_error=on_error)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.fault_server import FaultServer
+from tests.helpers.redis_server import MissingRedisError, RedisServer
 from tests.shared_core.resilience.helpers import GOOD, PATH, Both, Clock
 
 
@@ -25,3 +26,14 @@ def server() -> Iterator[FaultServer]:
 @pytest.fixture(params=["sync", "async"])
 def both(request: pytest.FixtureRequest, server: FaultServer) -> Both:
     return Both(request.param, server)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real redis-server."""
+    try:
+        server = RedisServer()
+    except MissingRedisError as reason:
+        pytest.skip(str(reason))
+    with server:
+        yield server.url

@@ -1,0 +1,204 @@
+"""A rate limit in a real Redis, shared by threads, tasks, clients and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from shared_core import (
+    InvalidSettingError,
+    RateLimit,
+    RateLimiter,
+    RateLimiterRejectedError,
+    RedisLimitStore,
+    Resilience,
+)
+from tests.helpers.redis_server import MissingRedisError, RedisServer
+from tests.helpers.servers import ROOT
+from tests.shared_core.resilience.helpers import Both
+
+CLOSED = "redis://:sekret@127.0.0.1:9/0"
+
+
+def limiters(url: str, count: int, **limit: Any) -> list[RateLimiter]:
+    """Return limiters as different processes would have them: nothing in common but Redis."""
+    name = uuid.uuid4().hex
+    return [
+        RateLimiter(RateLimit(store=RedisLimitStore(url, name=name), **limit), name="here")
+        for _ in range(count)
+    ]
+
+
+def close(*made: RateLimiter) -> None:
+    for each in made:
+        assert each.limit.store is not None
+        each.limit.store.close()
+
+
+def test_two_processes_worth_of_limiters_share_a_burst(redis_url: str) -> None:
+    first, second = limiters(redis_url, 2, per_hour=3, max_wait=0)
+    first.acquire()
+    second.acquire()
+    first.acquire()
+    with pytest.raises(RateLimiterRejectedError) as caught:
+        second.acquire()
+    assert 1000 < (caught.value.retry_after or 0) <= 1200
+    close(first, second)
+
+
+def test_waits_until_redis_has_a_permit(redis_url: str) -> None:
+    first, second = limiters(redis_url, 2, per_second=10, burst=1)
+    started = time.monotonic()
+    for _ in range(3):
+        first.acquire()
+        second.acquire()
+    assert time.monotonic() - started >= 0.45
+    close(first, second)
+
+
+def test_tokens_are_shared_too(redis_url: str) -> None:
+    first, second = limiters(redis_url, 2, tokens_per_hour=1000, max_wait=0)
+    first.acquire(tokens=900)
+    with pytest.raises(RateLimiterRejectedError):
+        second.acquire(tokens=900)
+    second.acquire(tokens=100)
+    close(first, second)
+
+
+def test_other_names_are_other_limits(redis_url: str) -> None:
+    (first,), (second,) = (limiters(redis_url, 1, per_hour=1, max_wait=0) for _ in range(2))
+    first.acquire()
+    second.acquire()
+    close(first, second)
+
+
+def test_threads_over_two_limiters_keep_the_rate(redis_url: str) -> None:
+    made = limiters(redis_url, 2, per_second=40, burst=10)
+    started = time.monotonic()
+    threads = [
+        threading.Thread(target=lambda one=one: [one.acquire() for _ in range(5)])
+        for one in made
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - started >= 0.49  # (30 - 10) / 40
+    close(*made)
+
+
+@pytest.mark.anyio
+async def test_tasks_share_the_limit_and_cancelled_ones_leave(redis_url: str) -> None:
+    first, second = limiters(redis_url, 2, per_second=40, burst=1)
+    started = time.monotonic()
+    tasks = [asyncio.create_task(one.aacquire()) for one in (first, second) for _ in range(5)]
+    stuck = asyncio.create_task(first.aacquire(requests=40))
+    await asyncio.sleep(0.01)
+    stuck.cancel()
+    await asyncio.gather(*tasks)
+    assert stuck.cancelled() or stuck.cancelling()
+    assert 0.2 <= time.monotonic() - started < 5
+    close(first, second)
+
+
+def test_real_processes_share_the_limit(redis_url: str) -> None:
+    script = (
+        "import sys\n"
+        "from shared_core import *\n"
+        "limit = RateLimit(per_hour=5, max_wait=0, store=RedisLimitStore(sys.argv[1], name='p'))\n"
+        "it, got = RateLimiter(limit), 0\n"
+        "for _ in range(5):\n"
+        "    try: it.acquire(); got += 1\n"
+        "    except RateLimiterRejectedError: pass\n"
+        "limit.store.close(); print(got)\n"
+    )
+    command = [sys.executable, "-c", script, redis_url]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    got = [int(one.communicate(timeout=60)[0]) for one in running]
+    assert sum(got) == 5
+
+
+def test_as_a_layer(both: Both, redis_url: str) -> None:
+    store = RedisLimitStore(redis_url, name=uuid.uuid4().hex)
+    policy = Resilience(rate_limit=RateLimit(per_hour=2, max_wait=0, store=store))
+    results, _ = both.chats(2, resilience=policy)
+    assert [one.text for one in results] == ["pong", "pong"]
+    (refused,), _ = both.chats(resilience=policy)  # another client, the same limit
+    assert isinstance(refused, RateLimiterRejectedError)
+    store.close()
+
+
+# --- when Redis is away -----------------------------------------------------------------
+
+
+def test_goes_on_alone_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    store = RedisLimitStore(CLOSED, name="n")
+    it = RateLimiter(RateLimit(per_hour=2, max_wait=0, store=store))
+    with caplog.at_level(logging.WARNING):
+        it.acquire()
+        it.acquire()
+        with pytest.raises(RateLimiterRejectedError):
+            it.acquire()
+    (record,) = caplog.records
+    assert "goes on alone" in record.getMessage()
+    assert "sekret" not in caplog.text
+
+
+def test_refuses_on_request() -> None:
+    store = RedisLimitStore(CLOSED, on_error="refuse")
+    it = RateLimiter(RateLimit(per_second=1, store=store))
+    with pytest.raises(RateLimiterRejectedError, match="out of reach") as caught:
+        it.acquire()
+    assert "sekret" not in str(caught.value)
+
+
+def test_comes_back_when_redis_does() -> None:
+    try:
+        server = RedisServer()
+    except MissingRedisError as reason:
+        pytest.skip(str(reason))
+    (it,) = limiters(server.url, 1, per_hour=100)
+    it.acquire()
+    with server:
+        it.acquire()
+        assert it.limit.store is not None
+        client = it.limit.store._connected()[0]
+        assert client.keys("hfr:*:here:requests")
+        it.limit.store.close()
+
+
+# --- values -----------------------------------------------------------------------------
+
+
+def test_the_password_is_never_shown_nor_pickled() -> None:
+    store = RedisLimitStore(CLOSED, name="n")
+    limit = RateLimit(per_second=1, store=store)
+    assert "sekret" not in f"{store!r} {limit!r} {Resilience(rate_limit=limit)}"
+    assert b"sekret" not in pickle.dumps(limit)
+    assert pickle.loads(pickle.dumps(limit)).store.name == "n"
+    assert copy.deepcopy(limit).store is store
+
+
+def test_wrong_values_are_named() -> None:
+    with pytest.raises(InvalidSettingError, match="on_error"):
+        RedisLimitStore("redis://localhost", on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    it = RateLimiter(RateLimit(per_second=1, store=RedisLimitStore("redis://localhost")))
+    with pytest.raises(ImportError, match=r"hfrouter\[redis\]"):
+        it.acquire()
