@@ -250,6 +250,9 @@ class Queue:
         if job.status_url is None:
             raise InvalidSettingError("the job has no address to ask for it", setting="job")
         route = self.place(route)
+        asked = [url for url in (job.status_url, job.result_url) if url is not None]
+        if self.ask_auth and not all(url.startswith(f"{route.base}/") for url in asked):
+            raise InvalidSettingError("the job is not at the provider's address", setting="job")
         watch = Watch(core, job, options, self.interval, self.clock, self.clock())
         return (yield from carrying(watch, self._follow(watch, route, None)))
 

@@ -14,6 +14,7 @@ from shared_core.config.providers import (
     router_root,
 )
 from shared_core.config.validate import check_model_id, check_route, split_model
+from shared_core.error_base import safe_url
 from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.flow import Flow
 from shared_core.providers import mapping as mappings
@@ -193,7 +194,7 @@ def route_of(core: Core, job: Job) -> Route:
 
     Raises:
         InvalidSettingError: It was queued with a provider's own key, and the client has none,
-            or the other way round.
+            or the other way round, or at another address than the client's.
     """
     direct = goes_direct(core.settings, job.provider)
     if direct != job.direct:
@@ -206,9 +207,16 @@ def route_of(core: Core, job: Job) -> Route:
         task=job.task,
         model=job.model,
         provider_id=job.provider_id,
-        base=job.base,
+        base=_base(core, job.provider),
     )
-    return directed(core, route) if direct else route
+    if direct:
+        return directed(core, route)
+    if job.base != route.base:
+        raise InvalidSettingError(
+            f"the job was queued at {safe_url(job.base)[:200]}, and this client calls {route.base}",
+            setting="base_url",
+        )
+    return route
 
 
 def _base(core: Core, provider: str) -> str:
