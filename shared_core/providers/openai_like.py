@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared_core.errors import InvalidSettingError
+from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.providers.answers import Remote, at, maybe, text_at
 from shared_core.providers.base import Codec, Route
 from shared_core.providers.exchange import (
@@ -41,6 +41,24 @@ def completions(path: str) -> Codec:
         return post(route, path, body, options)
 
     return Exchange(submit=submit, decode=generation)
+
+
+def streamed(codec: Codec, route: Route, payload: Payload, options: CallOptions) -> WireRequest:
+    """Return the request of a text completion whose answer comes as events.
+
+    Raises:
+        UnsupportedTaskError: The provider completes texts in another form.
+    """
+    if not isinstance(codec, Exchange) or codec.decode is not generation:
+        raise UnsupportedTaskError(
+            f"{route.provider} does not stream text generation",
+            guidance="Use client.chat.stream(), which every provider of language models serves.",
+        )
+    request = codec.submit(codec.place(route), payload, options)
+    request.json = {**(request.json or {}), "stream": True}
+    request.headers["Accept"] = "text/event-stream, application/json"
+    request.stream = True
+    return request
 
 
 def completion_body(payload: Payload) -> dict[str, Any]:
