@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared_core.providers.resource import AsyncProviders, Providers
     from shared_core.resilience.health import AsyncHealthChecks, HealthChecks, HealthPolicy
     from shared_core.responses.resource import AsyncResponses, Responses
+    from shared_core.servers.resource import AsyncServers, Servers
     from shared_core.tasks.resource import AsyncTasks, Tasks
     from shared_core.wire.messages import AsyncWire, Wire
 
@@ -69,6 +70,13 @@ class RouterClient(ClientBase):
         from shared_core.endpoints.resource import Endpoints
 
         return Endpoints(self._core, self._run, self._at)
+
+    @property
+    def servers(self) -> Servers:
+        """What a server of your own is, and what it serves."""
+        from shared_core.servers.resource import Servers
+
+        return Servers(self._core, self._run)
 
     @property
     def tasks(self) -> Tasks:
@@ -189,6 +197,13 @@ class AsyncRouterClient(ClientBase):
         from shared_core.endpoints.async_resource import AsyncEndpoints
 
         return AsyncEndpoints(self._core, self._run, self._at)
+
+    @property
+    def servers(self) -> AsyncServers:
+        """What a server of your own is, and what it serves."""
+        from shared_core.servers.resource import AsyncServers
+
+        return AsyncServers(self._core, self._run)
 
     @property
     def tasks(self) -> AsyncTasks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shared_core.chat.dialects import dialect_format
 from shared_core.chat.messages import MessageLike, encode
 from shared_core.chat.native import Bare, native_format, own_host, provider_at
 from shared_core.chat.params import ChatParams, checked
@@ -78,9 +79,7 @@ def build(
         settings, provider = own.settings, own.provider
         named = {name: value for name, value in given.items() if name == "model"}
         model, _ = resolve_model(settings.base_url, named, Bare(defaults.model))
-    if "response_format" in fields:
-        form = native_format(provider_at(settings.base_url), fields["response_format"])
-        fields["response_format"] = form
+    _shape_format(fields, settings.base_url, given.get("dialect"))
     try:
         body = {"model": model, **_body(messages, given, model, fields, stream)}
         _merge(body, given.get("extra_body"))
@@ -104,6 +103,20 @@ def build(
         provider=provider,
         settings=None if own is None else own.settings,
     )
+
+
+def _shape_format(fields: dict[str, Any], base_url: str, dialect: Any) -> None:
+    """Bring ``response_format`` into the form of who is asked, as told or as the address says."""
+    wanted = fields.get("response_format")
+    form = None
+    if dialect is not None:
+        form = dialect_format(dialect, wanted or {})
+    elif wanted is not None:
+        form = native_format(provider_at(base_url), wanted)
+    if form:
+        fields["response_format"] = form
+    else:
+        fields.pop("response_format", None)
 
 
 def resolve_model(

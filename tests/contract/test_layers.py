@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "hub": DOMAIN,
     "responses": DOMAIN | {"chat"},
     "endpoints": DOMAIN | {"hub"},
-    "servers": DOMAIN | {"hub.parsing"},
+    "servers": DOMAIN,
 }
 #: ``client`` composes everything, ``local`` answers for the network; neither knows the command.
 COMPOSERS = {"client", "client_base", "local"}

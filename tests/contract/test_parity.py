@@ -20,6 +20,7 @@ from shared_core.hub.models import AsyncModels, Models
 from shared_core.providers.resource import AsyncProviders, Providers
 from shared_core.responses.resource import AsyncResponses, Responses
 from shared_core.responses.stream import AsyncResponseStream, ResponseStream
+from shared_core.servers.resource import AsyncServers, Servers
 from shared_core.wire.http import AsyncHTTPWire, HTTPWire
 
 PAIRS: list[tuple[type[Any], type[Any]]] = [
@@ -34,6 +35,7 @@ PAIRS: list[tuple[type[Any], type[Any]]] = [
     (LogStream, AsyncLogStream),
     (Responses, AsyncResponses),
     (ResponseStream, AsyncResponseStream),
+    (Servers, AsyncServers),
     (HTTPWire, AsyncHTTPWire),
 ]
 #: Names that are spelled differently on purpose.
