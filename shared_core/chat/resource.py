@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from shared_core.chat.decoder import ChatStreamDecoder
@@ -10,6 +11,7 @@ from shared_core.chat.messages import MessageLike
 from shared_core.chat.params import ChatParams
 from shared_core.chat.request import build
 from shared_core.chat.response import Answered, completion_of
+from shared_core.chat.resume import How, resuming, resumption
 from shared_core.chat.stream import AsyncChatStream, AsyncChatStreamOpening, ChatStream
 from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.chat.types import ChatCompletion
@@ -20,6 +22,7 @@ from shared_core.wire.messages import WireRequest, WireResponse
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback
     from shared_core.core import Core
+    from shared_core.errors import StreamError
 
 Messages = MessageLike | Sequence[MessageLike]
 
@@ -157,6 +160,37 @@ class Chat:
         completion: ChatCompletion = self._run(_creating(self._core, messages, params))
         return completion
 
+    def resume(
+        self,
+        cut: StreamError | ChatCompletion,
+        messages: Messages,
+        *,
+        how: How = "prefill",
+        **params: Unpack[ChatParams],
+    ) -> ChatCompletion:
+        """Go on with an answer that was cut, and return the whole of it; one HTTP request.
+
+        What arrived is sent back as the assistant's message. The rest is paid for with another
+        prompt, and joins where the text stopped; a repetition of the last words is dropped.
+
+        Args:
+            cut: The ``StreamError`` that ended the stream, or its ``partial``.
+            messages: The conversation as it was sent.
+            how: ``"prefill"`` has the model write on in its own message, for servers that know
+                vLLM's ``continue_final_message``; others answer anew or refuse. ``"ask"`` asks
+                for the continuation in a further message; every chat model takes that, some
+                repeat themselves.
+            **params: As they were; see :class:`ChatParams`.
+
+        Raises:
+            InvalidSettingError: It cannot be resumed: tool calls, several choices, no text,
+                ``response_format``, or it is complete. The message says which.
+            APIError: The call failed; the class says how.
+        """
+        work = resumption(cut, messages, params, how)
+        completion: ChatCompletion = self._run(resuming(work, partial(_creating, self._core)))
+        return completion
+
     def stream(self, messages: Messages, **params: Unpack[ChatParams]) -> ChatStream:
         """Return the answer as a stream of chunks; one HTTP request.
 
@@ -198,6 +232,37 @@ class AsyncChat:
             APIError: The call failed; the class says how.
         """
         completion: ChatCompletion = await self._run(_creating(self._core, messages, params))
+        return completion
+
+    async def resume(
+        self,
+        cut: StreamError | ChatCompletion,
+        messages: Messages,
+        *,
+        how: How = "prefill",
+        **params: Unpack[ChatParams],
+    ) -> ChatCompletion:
+        """Go on with an answer that was cut, and return the whole of it; one HTTP request.
+
+        What arrived is sent back as the assistant's message. The rest is paid for with another
+        prompt, and joins where the text stopped; a repetition of the last words is dropped.
+
+        Args:
+            cut: The ``StreamError`` that ended the stream, or its ``partial``.
+            messages: The conversation as it was sent.
+            how: ``"prefill"`` has the model write on in its own message, for servers that know
+                vLLM's ``continue_final_message``; others answer anew or refuse. ``"ask"`` asks
+                for the continuation in a further message; every chat model takes that, some
+                repeat themselves.
+            **params: As they were; see :class:`ChatParams`.
+
+        Raises:
+            InvalidSettingError: It cannot be resumed: tool calls, several choices, no text,
+                ``response_format``, or it is complete. The message says which.
+            APIError: The call failed; the class says how.
+        """
+        work = resumption(cut, messages, params, how)
+        completion: ChatCompletion = await self._run(resuming(work, partial(_creating, self._core)))
         return completion
 
     def stream(self, messages: Messages, **params: Unpack[ChatParams]) -> AsyncChatStreamOpening:
