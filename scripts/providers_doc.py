@@ -51,6 +51,7 @@ Chat needs none of this: `client.chat.create(..., provider="groq")` is one reque
    `client.providers.mappings` keeps the answer for an hour. `provider_id=` in the call, or
    `client.providers.mappings.set(model, [ProviderMapping(...)])`, take its place;
    `client.providers.mapping(model)` shows it, `.mappings.forget()` empties it.
+   `client.providers.models("fal-ai")` lists every model of a provider.
 3. The request goes to the provider's own path behind the router, in the provider's own form.
    `extra_body=` adds fields of the provider (for replicate: of its `input`).
 4. Where the provider queues the call, its status is asked for until it is done. Waiting blocks no
@@ -78,7 +79,9 @@ except JobTimeoutError as error:
 video.save("cat")
 ```
 
-`JobFailedError` says why the provider gave up. The submission itself is sent once.
+`JobFailedError` says why the provider gave up. The submission itself is sent once, unless you set
+`max_retries` or `Resilience(retry=...)`; both hold for each request, and so does
+`Resilience(deadline=...)`. `poll_deadline=` holds for the whole job.
 
 ## A key of the provider
 

@@ -33,6 +33,8 @@ class ProviderMapping:
             check failed).
         adapter: ``"lora"`` where the model is a LoRA that the provider loads onto a base model.
         adapter_weights_path: File of the LoRA's weights within the Hub repository.
+        model: Hub id, in the list of all models of a provider.
+        tags: Tags of the Hub whose models it stands for, in that list; ``model`` is None then.
         raw: The entry as it came.
     """
 
@@ -42,6 +44,8 @@ class ProviderMapping:
     status: str = "live"
     adapter: str | None = None
     adapter_weights_path: str | None = None
+    model: str | None = None
+    tags: tuple[str, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

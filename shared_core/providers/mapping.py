@@ -182,6 +182,58 @@ def read_mapping(value: Any) -> tuple[ProviderMapping, ...]:
     )
 
 
+def list_models(core: Core, provider: str, status: str) -> Flow[tuple[ProviderMapping, ...]]:
+    """Return every model that the Hub maps to *provider*."""
+    address = f"{core.settings.hub_url}/api/partners/{quote(provider, safe='')}/models"
+    request = WireRequest(
+        method="GET",
+        url=f"{address}?status={status}",
+        headers={"Accept": "application/json"},
+        timeout=core.settings.timeout,
+        idempotent=True,
+        operation="providers.models",
+        provider=provider,
+    )
+    parse = read(request, lambda value: read_models(value, provider, status), core)
+    found: tuple[ProviderMapping, ...] = yield from core.exchange(request, parse)
+    return found
+
+
+def read_models(value: Any, provider: str, status: str) -> tuple[ProviderMapping, ...]:
+    """Return the entries of a provider's list, by task (protocol reference, 7.1).
+
+    Raises:
+        ValueError: It is not such a list.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("the provider's list is not an object")
+    return tuple(
+        _listed(name, entry, task, provider, status)
+        for task, models in value.items()
+        if isinstance(models, dict)
+        for name, entry in models.items()
+        if isinstance(entry, dict) and _text(entry.get("providerId"))
+    )
+
+
+def _listed(
+    name: str, entry: dict[str, Any], task: str, provider: str, status: str
+) -> ProviderMapping:
+    by_tags = name.startswith("tag-filter=")
+    tags = entry.get("tags")
+    listed = tags if isinstance(tags, list) else name.partition("=")[2].split(",")
+    return ProviderMapping(
+        provider=provider,
+        provider_id=str(entry["providerId"]),
+        task=task,
+        status=_text(entry.get("status")) or status,
+        adapter=_text(entry.get("adapterType")),
+        model=None if by_tags else name,
+        tags=tuple(str(tag) for tag in listed) if by_tags else (),
+        raw=entry,
+    )
+
+
 def warn(mapping: ProviderMapping, model: str) -> None:
     """Log that a mapping is not healthy, if so."""
     if mapping.status == "staging":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from shared_core.config.checks import refused
 from shared_core.config.validate import check_model_id, check_timeout, split_model
 from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.flow import Flow
@@ -68,6 +69,21 @@ class Providers(_Providers):
         super().__init__(core)
         self._run = run
 
+    def models(
+        self, provider: str, *, status: Literal["live", "staging"] = "live"
+    ) -> tuple[ProviderMapping, ...]:
+        """Return every model that the Hub maps to *provider*. Needs no token.
+
+        Args:
+            provider: Name, e.g. ``"fal-ai"``.
+            status: ``"live"`` or ``"staging"``.
+
+        Raises:
+            InvalidSettingError: There is no such provider or status.
+        """
+        found: tuple[ProviderMapping, ...] = self._run(_models(self._core, provider, status))
+        return found
+
     def mapping(self, model: str, *, refresh: bool = False) -> tuple[ProviderMapping, ...]:
         """Return the providers of *model* and its name at each, in the order of your settings.
 
@@ -114,6 +130,21 @@ class AsyncProviders(_Providers):
         super().__init__(core)
         self._run = run
 
+    async def models(
+        self, provider: str, *, status: Literal["live", "staging"] = "live"
+    ) -> tuple[ProviderMapping, ...]:
+        """Return every model that the Hub maps to *provider*. Needs no token.
+
+        Args:
+            provider: Name, e.g. ``"fal-ai"``.
+            status: ``"live"`` or ``"staging"``.
+
+        Raises:
+            InvalidSettingError: There is no such provider or status.
+        """
+        found: tuple[ProviderMapping, ...] = await self._run(_models(self._core, provider, status))
+        return found
+
     async def mapping(self, model: str, *, refresh: bool = False) -> tuple[ProviderMapping, ...]:
         """Return the providers of *model* and its name at each, in the order of your settings.
 
@@ -156,6 +187,13 @@ class AsyncProviders(_Providers):
 def _mapping(core: Core, model: str, refresh: bool) -> Flow[tuple[ProviderMapping, ...]]:
     name, _ = split_model(check_model_id(model))
     return mapping.look_up(core, name, refresh=refresh, timeout=core.settings.timeout)
+
+
+def _models(core: Core, provider: str, status: str) -> Flow[tuple[ProviderMapping, ...]]:
+    registry.codecs(provider)
+    if status not in ("live", "staging"):
+        raise refused("status", "'live' or 'staging'", status)
+    return mapping.list_models(core, provider, status)
 
 
 def _resume(

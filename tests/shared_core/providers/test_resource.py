@@ -61,6 +61,49 @@ async def test_mapping_for_asyncio(server: FaultServer) -> None:
         assert await client.providers.mapping("acme/m") == FOUND
 
 
+PARTNER = {
+    "text-to-image": {
+        "acme/flux": {"_id": "1", "providerId": "fal-ai/flux", "status": "live"},
+        "tag-filter=base_model:adapter:acme/flux,lora": {
+            "_id": "2",
+            "providerId": "fal-ai/flux-lora",
+            "adapterType": "lora",
+            "tags": ["base_model:adapter:acme/flux", "lora"],
+        },
+        "odd": 5,
+    },
+    "text-to-video": {"acme/wan": {"providerId": "fal-ai/wan"}},
+    "odd": None,
+}
+
+
+async def test_models_of_a_provider(server: FaultServer) -> None:
+    server.on("/api/partners/fal-ai/models", json_reply(PARTNER))
+    with RouterClient(**addresses(server)) as client:
+        found = client.providers.models("fal-ai")
+        with pytest.raises(InvalidSettingError, match="did you mean 'fal-ai'"):
+            client.providers.models("fal.ai")
+        with pytest.raises(InvalidSettingError, match="status"):
+            client.providers.models("fal-ai", status="dead")  # type: ignore[arg-type]
+    async with AsyncRouterClient(**addresses(server)) as other:
+        assert await other.providers.models("fal-ai", status="staging") is not None
+    assert [seen.target for seen in server.requests] == [
+        "/api/partners/fal-ai/models?status=live",
+        "/api/partners/fal-ai/models?status=staging",
+    ]
+    assert [(m.model, m.task, m.provider_id, m.adapter, m.tags) for m in found] == [
+        ("acme/flux", "text-to-image", "fal-ai/flux", None, ()),
+        (
+            None,
+            "text-to-image",
+            "fal-ai/flux-lora",
+            "lora",
+            ("base_model:adapter:acme/flux", "lora"),
+        ),
+        ("acme/wan", "text-to-video", "fal-ai/wan", None, ()),
+    ]
+
+
 def test_file_that_was_not_fetched_is_fetched_later(server: FaultServer) -> None:
     lost = job(server, media_urls=(f"{server.url}/media",))
     with RouterClient(**addresses(server)) as client:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared_core import MappingCache, ProviderMapping, RouterClient
+from shared_core import Job, MappingCache, ProviderMapping, RouterClient
 from shared_core.config.providers import DIRECT, goes_direct, router_root
 from shared_core.errors import (
     APIResponseValidationError,
@@ -20,7 +20,7 @@ from shared_core.errors import (
 from shared_core.providers.base import Route
 from shared_core.providers.mapping import cache_of, read_mapping, use_cache
 from shared_core.providers.registry import codec, providers_of, table
-from shared_core.providers.routing import resolve_route
+from shared_core.providers.routing import resolve_route, route_of
 from tests.shared_core.providers.driving import TOKEN, answer, core, drive, options, text
 
 FLUX = "acme/flux"
@@ -284,6 +284,26 @@ def test_fal_has_a_host_for_queues_and_a_scheme_of_its_own() -> None:
         assert (request.url, request.auth_scheme) == (url, "Key")
         assert request.settings is not None
         assert request.settings.token_for(request.url) is not None
+
+
+def test_job_of_an_own_key_is_resumed_with_it() -> None:
+    job = Job(
+        provider="together",
+        task="text-to-video",
+        model="a/b",
+        provider_id="m",
+        status_url="https://api.together.xyz/v2/videos/j1",
+        base="https://api.together.xyz",
+        direct=True,
+    )
+    engine = core(api_key="tog-1234567890abcdef")
+    found = route_of(engine, job)
+    assert (found.direct, found.base) == (True, "https://api.together.xyz")
+    flow = codec("together", "text-to-video").resume(engine, found, job, options())  # type: ignore[attr-defined]
+    request = next(flow).request
+    flow.close()
+    assert request.url == job.status_url
+    assert request.settings.token_for(request.url) is not None
 
 
 @pytest.mark.parametrize("provider", sorted(DIRECT))
