@@ -59,8 +59,8 @@ providers wait with a deadline: see [providers](providers.md). A pair that nobod
 before the network, with the alternatives.
 
 **A server of your own** (a dedicated endpoint, TEI, TGI) is named by its address:
-`model="https://..."`, or `base_url=` of the client, which also sends the token there; a token is
-never sent to an address that is only a `model`.
+`model="https://..."`, or `base_url=` of the client. The token goes to the origin of `base_url`
+and to huggingface.co only, so a server that wants it is a `base_url`.
 
 **Files.** Images, sounds and videos may be bytes, a path, a file opened with `"rb"`, a data URL,
 or an `http(s)` address; images also `PIL.Image` or NumPy arrays, sounds `(samples,

@@ -147,6 +147,8 @@ def address(base_url: str, model: str | None, task: str) -> str:
         tail = named if task in _PIPELINES and "/pipeline/" not in path else ""
         return _with_path(base_url, path + (tail if "/models/" in path else ""))
     prefix = path.removesuffix("/v1").removesuffix("/hf-inference")
+    if is_hf_host(parts.hostname):
+        prefix = ""  # whatever else of the router the client is set to, e.g. a provider
     tail = f"/pipeline/{task}" if task in _PIPELINES else ""
     return _with_path(base_url, f"{prefix}/hf-inference/models/{_hub_id(model, task)}{tail}")
 

@@ -307,6 +307,12 @@ ENDPOINT = "https://x.eu-west-1.aws.endpoints.huggingface.cloud"
             "sentence-similarity",
             "https://router.huggingface.co/hf-inference/models/a/b/pipeline/sentence-similarity",
         ),
+        (
+            "https://router.huggingface.co/together/v1",
+            "a/b",
+            "fill-mask",
+            "https://router.huggingface.co/hf-inference/models/a/b",
+        ),
         ("http://gw.test", "a/b", "fill-mask", "http://gw.test/hf-inference/models/a/b"),
         ("http://gw.test/v1", "a/b", "fill-mask", "http://gw.test/hf-inference/models/a/b"),
         (

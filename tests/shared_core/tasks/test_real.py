@@ -100,8 +100,10 @@ def test_what_the_server_validates(url: str) -> None:
             client.tasks.call("sentence-similarity", {"sentences": ["a"]}, model="a/b")
 
 
-def test_features_in_this_process() -> None:
+def test_tasks_in_this_process() -> None:
     with RouterClient(local=True) as client:
+        scores = client.tasks.sentence_similarity(QUERY, TEXTS)
+        assert scores == pytest.approx(similarities(QUERY, TEXTS), abs=1e-6)
         features = client.tasks.feature_extraction(QUERY)
     assert np.allclose(features, ENCODER().encode_texts([QUERY]), atol=1e-6)
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared_core import AsyncRouterClient, GenerationChunk, RouterClient, Token
+from shared_core.config.settings import Settings
+from shared_core.core import Core
 from shared_core.errors import (
     APIResponseValidationError,
     APIStatusError,
+    RouterError,
     StreamEventError,
     StreamInterruptedError,
     StreamTimeoutError,
     UnprocessableEntityError,
     UnsupportedTaskError,
 )
+from shared_core.tasks.stream_state import StreamState
+from shared_core.wire.messages import Headers, WireRequest, WireResponse
 from tests.helpers.fault_server import (
     FaultServer,
     Fin,
@@ -43,6 +51,49 @@ def event(index: int, text: str, whole: str | None = None, *, special: bool = Fa
 
 
 WHOLE = (event(1, " a"), event(2, "</s>", special=True), event(3, " b", " a b"))
+
+
+def state_of() -> StreamState:
+    core = Core(Settings.resolve(api_key="hf_t", env={}))
+    answer = WireResponse(status=200, headers=Headers(), content=b"", url="http://a.test")
+    return StreamState(core, WireRequest(url="http://a.test"), answer)
+
+
+def drained(state: StreamState, packets: list[bytes]) -> tuple[str, type[Exception] | None]:
+    for packet in (*packets, None):
+        if not state.over:
+            state.packet(packet)
+    while state.take():
+        pass
+    return state.text, type(state.error) if state.error else None
+
+
+EVENTS = st.lists(
+    st.sampled_from(
+        [
+            b'data:{"token":{"id":1,"text":"\xe2\x80\xa8a"}}\n\n',
+            b'data: {"token":{"id":1,"text":"b"},"generated_text":"all"}\r\n\r\n',
+            b": comment\n\n",
+            b'data: {"error":"broke"}\n\n',
+            b"data: [DONE]\n\n",
+            b"event: x\ndata: {}\n\n",
+        ]
+    )
+    | st.binary(max_size=12),
+    max_size=5,
+)
+
+
+@given(EVENTS, st.lists(st.integers(0, 200), max_size=6))
+def test_cuts_do_not_matter_and_only_our_errors_come_out(
+    events: list[bytes], cuts: list[int]
+) -> None:
+    whole = b"".join(events)
+    edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    pieces = [whole[a:b] for a, b in itertools.pairwise(edges)]
+    once, cut = drained(state_of(), [whole]), drained(state_of(), pieces)
+    assert once == cut
+    assert once[1] is None or issubclass(once[1], RouterError)
 
 
 @pytest.fixture
