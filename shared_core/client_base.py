@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import httpx
 
     from shared_core.callbacks import Callback
+    from shared_core.config.dynamic import ClientConfig
     from shared_core.config.settings import Limits, TLSSettings
+    from shared_core.config.store import ConfigStore
+    from shared_core.live import LiveCore
     from shared_core.local import LocalModels
     from shared_core.resilience.pipeline import Pipeline, Resilience
     from shared_core.resilience.retry import RetryPolicy
@@ -31,6 +34,7 @@ _ABOVE_THE_WIRE = frozenset(
         "retry",
         "resilience",
         "callbacks",
+        "config",
     }
 )
 
@@ -65,6 +69,7 @@ class ClientBase:
         http_client: httpx.Client | httpx.AsyncClient | None = None,
         callbacks: Sequence[Callback] = (),
         local: bool | str | LocalModels | None = None,
+        config: ConfigStore[ClientConfig] | None = None,
     ) -> None:
         """Resolve the settings. Arguments win over the environment.
 
@@ -96,6 +101,9 @@ class ClientBase:
             callbacks: Told of requests, responses, chunks, retries and errors.
             local: True, a model folder, or ``LocalModels``: answer in this process, with no
                 network and no token.
+            config: Options that may change while the client is in use; what it sets wins over
+                the other arguments from the next call on. See
+                ``docs/dynamic-configuration.md``.
 
         Raises:
             InvalidSettingError: A value is refused; the message names the setting.
@@ -149,6 +157,7 @@ class ClientBase:
             model = model or self._local.chat_model
             embedding_model = embedding_model or self._local.embedding_model
         self._http_client: Any = http_client
+        self._live: LiveCore | None = None
         self._core = Core(
             settings,
             Defaults(model, embedding_model, provider, policy),
@@ -157,6 +166,22 @@ class ClientBase:
         )
         self._wire: Any = None
         self._health: Any = None
+        if config is not None:
+            self._go_live(config)
+
+    def _go_live(self, config: ConfigStore[ClientConfig]) -> None:
+        from shared_core.live import LiveCore
+
+        options = {**self._options, "config": None, "local": self._local}
+        self._live = LiveCore(config, type(self), options, self._built)
+
+    @property
+    def _core(self) -> Core:
+        return self._built if self._live is None else self._live.core()
+
+    @_core.setter
+    def _core(self, core: Core) -> None:
+        self._built = core
 
     @property
     def settings(self) -> Settings:
@@ -220,11 +245,14 @@ class ClientBase:
         # A client of the user's own is shared, not copied; connections of ours start empty.
         twin = type(self).__new__(type(self))
         twin._options = dict(self._options)
-        twin._core = copy.deepcopy(self._core, memo)
+        twin._live = None
+        twin._core = copy.deepcopy(self._built, memo)
         twin._local = self._local
         twin._http_client = self._http_client
         twin._wire = None
         twin._health = None
+        if self._live is not None:
+            twin._go_live(self._live.store)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -233,12 +261,15 @@ class ClientBase:
                 f"a {type(self).__name__} with an http_client of your own cannot be pickled: "
                 "build it anew where it is needed"
             )
-        return {"options": self._options, "core": self._core, "local": self._local}
+        return {"options": self._options, "core": self._built, "local": self._local}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._options = state["options"]
+        self._live = None
         self._core = state["core"]
         self._local = state["local"]
         self._http_client = None
         self._wire = None
         self._health = None
+        if self._options.get("config") is not None:
+            self._go_live(self._options["config"])

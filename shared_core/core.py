@@ -86,6 +86,7 @@ class Core:
         self.settings = settings
         self.defaults = defaults or Defaults()
         self.callbacks = tuple(callbacks)
+        self.live = False  # whether requests carry these settings: the wire has older ones
         self.pipeline: Pipeline | None = None
         if resilience is not None:
             from shared_core.resilience.pipeline import Pipeline, Tools
@@ -156,6 +157,8 @@ class Core:
             APIError: The exchange failed, the status says so, or *begin* failed.
             RejectedError: A layer of the client refused; nothing was sent.
         """
+        if self.live and request.settings is None:
+            request.settings = self.settings
         listeners = (*self.callbacks, *callbacks)
         if not listeners and self.pipeline is None:
             return self._attempt(request, begin)

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "wire": PLUMBING,
     "resilience": FOUNDATION | {"flow", "callbacks", "config", "wire.messages"},
     "core": PLUMBING | {"resilience"},
+    "live": PLUMBING | {"core"},
     "telemetry": PLUMBING | {"resilience"},
     "media": PLUMBING | {"core"},
     "tasks": DOMAIN | {"media", "providers"},
