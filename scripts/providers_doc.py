@@ -137,6 +137,7 @@ and recordings, and need `provider_id=`.
   one is asked first, the older one if the newer one does not exist.
 - replicate answers within a minute or is polled; that its addresses of jobs work behind the
   router is not documented.
+- A task gives one file. Where `extra_body=` asks a provider for several, the first is taken.
 - fal-ai knows few labels of sounds: other sounds than WAV and WebM are sent as `audio/mpeg`.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from shared_core.config.providers import direct_settings
 from shared_core.providers.answers import Remote, at, maybe, said, text_at
@@ -154,11 +154,14 @@ def _on_queue(route: Route) -> Route:
 
 
 def _accept(answer: Any, route: Route) -> Ticket:
-    base = route.url(own_path(at(answer, "response_url")))
-    query = "" if route.direct else QUEUE_QUERY
     given = maybe(answer, "request_id")
+    if maybe(answer, "response_url") is None and isinstance(given, str):
+        path = f"/{path_id(route)}/requests/{quote(given, safe='')}"
+    else:
+        path = own_path(at(answer, "response_url"))  # its model may differ from ours
+    base, query = route.url(path), "" if route.direct else QUEUE_QUERY
     return Ticket(
-        id=given if isinstance(given, str) else urlsplit(base).path.rpartition("/")[2],
+        id=given if isinstance(given, str) else path.rpartition("/")[2],
         status_url=f"{base}/status{query}",
         result_url=base + query,
     )

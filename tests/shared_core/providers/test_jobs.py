@@ -146,6 +146,15 @@ def test_progress_is_told_and_may_end_the_waiting() -> None:
         drive(flow(scene, progress=enough), answer(scene.accepted))
 
 
+def test_fal_job_without_an_address_is_found_by_its_id() -> None:
+    scene = SCENES[0]
+    bare = {"request_id": "j/1", "status": "IN_QUEUE"}
+    driven = drive(flow(scene), answer(bare), *story(scene)[2:])
+    assert driven.requests[1].url == (
+        f"{ROUTER}/fal-ai/fal-ai/wan/v2/requests/j%2F1/status?_subdomain=queue"
+    )
+
+
 # --- the deadline -----------------------------------------------------------------------
 
 
