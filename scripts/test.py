@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Set up ``.venv`` with everything the tests need and run them; arguments go to pytest.
 
-python3 scripts/test.py [-k name] [tests/some/folder] [--refuse-skips] ...
+python3 scripts/test.py [-k name] [tests/some/folder] [--refuse-skips] [-n 0] ...
+
+Two processes run the tests; ``-n 0`` is one.
 """
 
 import sys
@@ -17,7 +19,11 @@ def main() -> int:
     environment.prepare(groups=("test",))
     # One thread per numeric library: more only spin against each other on a small machine.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return environment.run(environment.python, "-m", "pytest", *sys.argv[1:], **threads)
+    arguments = sys.argv[1:]
+    if not any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments):
+        # Two processes, a file in one of them: for two cores, and as few model servers.
+        arguments = ["-n", "2", "--dist", "loadfile", *arguments]
+    return environment.run(environment.python, "-m", "pytest", *arguments, **threads)
 
 
 if __name__ == "__main__":
