@@ -1,0 +1,99 @@
+"""The preset, and that printing a policy shows every number."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from shared_core import (
+    AsyncRouterClient,
+    BreakerPolicy,
+    Failover,
+    FailoverEndpoint,
+    RateLimit,
+    Resilience,
+    RetryPolicy,
+    RouterError,
+)
+from tests.helpers.fault_server import FaultServer, json_reply, reset, sse
+from tests.shared_core.resilience.helpers import PATH, completion, event, failing
+
+
+def test_printing_shows_every_number() -> None:
+    policy = Resilience.production(requests_per_second=7, deadline=33)
+    shown = str(policy)
+    for part in (policy.retry, policy.breaker, policy.rate_limit):
+        assert part is not None
+        for each in fields(part):
+            assert f"{each.name} = {getattr(part, each.name)!r}" in shown
+    assert "deadline: 33 s" in shown
+    assert "failover: off" in shown
+
+
+def test_the_preset_is_explicit_and_stable() -> None:
+    assert Resilience.production() == Resilience(
+        deadline=120.0, retry=RetryPolicy(max_retries=3), breaker=BreakerPolicy()
+    )
+    limited = Resilience.production(requests_per_second=5, deadline=None)
+    assert limited.rate_limit == RateLimit(per_second=5)
+    assert limited.deadline is None
+
+
+def test_an_empty_policy_is_false() -> None:
+    assert not Resilience()
+    assert Resilience(deadline=1)
+
+
+@pytest.mark.anyio
+async def test_the_whole_stack_under_mixed_faults_loses_nothing() -> None:
+    count = iter(range(100_000))
+    faults = [failing(503), reset(), failing(429), sse(event("x"), done=False)]
+
+    def answer(request: Any) -> Any:
+        number = next(count)
+        if number % 5 == 0:
+            return faults[number // 5 % len(faults)]
+        if request.json().get("stream"):
+            return sse(event("po"), event("ng"), event(reason="stop"))
+        return json_reply(completion())
+
+    with FaultServer() as first, FaultServer() as second:
+        first.on(PATH, answer)
+        second.on(PATH, answer)
+        endpoints = [
+            FailoverEndpoint(one.url + "/v1", name=str(at))
+            for at, one in enumerate((first, second))
+        ]
+        policy = Resilience(
+            deadline=30,
+            retry=RetryPolicy(max_retries=4, initial_delay=0.01),
+            failover=Failover(endpoints),
+            breaker=BreakerPolicy(failure_ratio=0.9),
+            rate_limit=RateLimit(per_second=10_000),
+        )
+        threads = threading.active_count()
+        async with AsyncRouterClient(
+            "a/b", base_url=first.url + "/v1", resilience=policy
+        ) as client:
+
+            async def call(number: int) -> str:
+                try:
+                    if number % 2:
+                        return (await client.chat.create("ping")).text
+                    async with client.chat.stream("ping") as stream:
+                        return (await stream.result()).text
+                except RouterError as error:
+                    return type(error).__name__
+
+            texts = await asyncio.gather(*[call(number) for number in range(200)])
+            assert client.resilience is not None
+        # A stream that is cut after its first event cannot be repeated: a typed error says so.
+        assert set(texts) <= {"pong", "StreamInterruptedError"}
+        assert texts.count("pong") >= 180
+        assert first.wait_open(0, 2)
+        assert second.wait_open(0, 2)
+    assert threading.active_count() <= threads
