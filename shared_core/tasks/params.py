@@ -101,6 +101,8 @@ def columns(name: str, value: Any) -> dict[str, list[str]]:
         raise refused(name, "a dict of column -> list of cells", value, show=False)
     table = {}
     for column, cells in value.items():
+        if hasattr(cells, "tolist"):  # NumPy, pandas
+            cells = cells.tolist()
         if isinstance(cells, str | bytes) or not isinstance(cells, Sequence):
             raise refused(f"{name}[{column!r:.40}]", "a list of cells", cells, show=False)
         table[str(column)] = [_cell(f"{name}[{column!r:.40}]", cell) for cell in cells]

@@ -16,6 +16,7 @@ from shared_core.tasks.generated import Generation, GenerationChunk
 from shared_core.tasks.stream_state import StreamState
 
 if TYPE_CHECKING:
+    from shared_core.flow import Outcome
     from shared_core.wire.messages import AsyncWireStream, Headers, WireStream
 
 
@@ -30,6 +31,11 @@ class _Shared:
         return self._state.text
 
     @property
+    def partial(self) -> Generation:
+        """What was handed over so far."""
+        return self._state.partial()
+
+    @property
     def headers(self) -> Headers:
         """Response headers."""
         return self._state.headers
@@ -38,6 +44,10 @@ class _Shared:
     def request_id(self) -> str | None:
         """The server's id of the exchange."""
         return self._state.request_id
+
+    def _when_ended(self, told: Callable[[Outcome], None]) -> None:
+        """Call *told* once with how the stream ended (see ``shared_core.flow.when_ended``)."""
+        self._state.when_ended(told)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state!r}>"
@@ -117,6 +127,7 @@ class TextStream(_Shared, Iterator[GenerationChunk]):
         """Release the connection. Safe to call twice."""
         source, self._source, self._packets = self._source, None, None
         if source is not None:
+            self._state.close()
             source.close()
 
     def __enter__(self) -> Self:
@@ -201,6 +212,7 @@ class AsyncTextStream(_Shared, AsyncIterator[GenerationChunk]):
         """Release the connection. Safe to call twice; never waits for the network."""
         source, self._source, self._packets = self._source, None, None
         if source is not None:
+            self._state.close()
             await source.aclose()
 
     async def __aenter__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -16,6 +17,7 @@ from shared_core.errors import (
     StreamTimeoutError,
     stream_event_error,
 )
+from shared_core.flow import Outcome
 from shared_core.tasks.generated import (
     Generation,
     GenerationChunk,
@@ -60,6 +62,9 @@ class StreamState:
         self.headers: Headers = answer.headers
         self.error: APIError | None = None
         self.over = whole is not None
+        self.closed = False
+        self._settled = whole is not None
+        self._watchers: list[Callable[[Outcome], None]] = []
         self.final: GenerationChunk | None = None
         self._hide = core.settings.redact
         self._context: dict[str, Any] = {
@@ -72,7 +77,6 @@ class StreamState:
         self._decoder = SSEDecoder(core.settings.limits.max_event_bytes)
         self._ready: deque[GenerationChunk] = deque()
         self._texts: list[str] = []
-        self._tokens: list[Token] = []
         if whole is not None:
             token = Token(-1, whole.text)
             self.final = GenerationChunk(
@@ -96,7 +100,6 @@ class StreamState:
             return None
         found = self._ready.popleft()
         self._texts.append(found.text)
-        self._tokens.append(found.token)
         return found
 
     def packet(self, data: bytes | None) -> bool:
@@ -196,9 +199,37 @@ class StreamState:
         )
 
     def settle(self) -> None:
-        """Raise the error of the stream, if it ended with one."""
+        """Tell who waits for the end how it was, and raise the error if it ended with one."""
+        self._settled = True
+        self._tell(Outcome(self.error))
         if self.error is not None:
             raise self.error
+
+    def close(self) -> None:
+        """Take note that the caller wants no more; nothing is handed over afterwards."""
+        if not self.over:
+            self.closed = True
+            self._ready.clear()
+        self._tell(Outcome(self.error, abandoned=self.closed))
+
+    def when_ended(self, told: Callable[[Outcome], None]) -> None:
+        """Call *told* once with how the stream ended."""
+        if self._settled or self.closed:
+            told(Outcome(self.error, abandoned=self.closed))
+        else:
+            self._watchers.append(told)
+
+    def _tell(self, outcome: Outcome) -> None:
+        watchers, self._watchers = self._watchers, []
+        for told in watchers:
+            told(outcome)
+
+    def partial(self) -> Generation:
+        """Return what was handed over so far."""
+        final = self.final
+        if final is None or self._ready:
+            return Generation(self.text)
+        return self.result()
 
     def result(self) -> Generation:
         """Return the whole text; only after the end.

@@ -68,7 +68,7 @@ def token_classification(
                 aggregation_strategy,
                 choice("none", "simple", "first", "average", "max"),
             ),
-            ignore_labels=(ignore_labels, some_texts()),
+            ignore_labels=(ignore_labels, some_texts(0)),
             stride=(stride, whole_number(0)),
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +152,11 @@ PNG64 = base64.b64encode(PNG).decode()
 )
 def test_bodies(task: str, payload: Payload, sent: dict[str, Any]) -> None:
     assert body(task, payload) == sent
+
+
+def test_columns_may_be_arrays() -> None:
+    payload = audio.tabular_regression({"a": np.array([7.5, 8.25]), "b": np.array([1, 2])})
+    assert payload.inputs == {"data": {"a": ["7.5", "8.25"], "b": ["1", "2"]}}
 
 
 def test_a_data_frame_is_a_table() -> None:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared_core import AsyncRouterClient, GenerationChunk, RouterClient, Token
+from shared_core import (
+    AsyncRouterClient,
+    Callback,
+    CallEndEvent,
+    GenerationChunk,
+    RouterClient,
+    TextStream,
+    Token,
+)
 from shared_core.config.settings import Settings
 from shared_core.core import Core
 from shared_core.errors import (
@@ -243,3 +251,36 @@ def test_a_whole_answer_instead_of_a_stream(server: FaultServer, client: RouterC
 def test_providers_without_completions_stream_by_chat(client: RouterClient) -> None:
     with pytest.raises(UnsupportedTaskError, match="groq"):
         client.tasks.text_generation_stream("p", model="a/b", provider="groq", provider_id="m")
+
+
+class Ends(Callback):
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def on_call_end(self, event: CallEndEvent) -> None:
+        self.outcomes.append(event.outcome)
+
+
+def test_callbacks_are_told_how_it_ended(server: FaultServer, client: RouterClient) -> None:
+    ends = Ends()
+
+    def stream() -> TextStream:
+        return client.tasks.text_generation_stream("p", model="a/b", callbacks=[ends])
+
+    stream().result()
+    with stream() as left:
+        next(left)
+    server.on("*", sse(event(1, "x"), done=False, end=Fin()))
+    with pytest.raises(StreamInterruptedError):
+        stream().result()
+    server.on("*", json_reply([{"generated_text": "all at once"}]))
+    assert stream().partial.text == ""
+    assert ends.outcomes == ["ok", "abandoned", "error", "ok"]
+
+
+def test_what_arrived_so_far(client: RouterClient) -> None:
+    stream = client.tasks.text_generation_stream("p", model="a/b")
+    next(stream)
+    assert stream.partial.text == " a"
+    stream.result()
+    assert stream.partial.details is not None
