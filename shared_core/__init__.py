@@ -126,6 +126,10 @@ if TYPE_CHECKING:
     from shared_core.errors import UnsupportedFeatureError as UnsupportedFeatureError
     from shared_core.errors import UnsupportedParameterError as UnsupportedParameterError
     from shared_core.errors import UnsupportedTaskError as UnsupportedTaskError
+    from shared_core.hub.facts import HubTask as HubTask
+    from shared_core.hub.facts import ModelCard as ModelCard
+    from shared_core.hub.facts import PartnerModel as PartnerModel
+    from shared_core.hub.limits import HubRateLimit as HubRateLimit
     from shared_core.hub.types import HubModel as HubModel
     from shared_core.hub.types import ModelStatus as ModelStatus
     from shared_core.hub.types import Organization as Organization
@@ -404,6 +408,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.telemetry.otel": ("OpenTelemetry",),
     "shared_core.telemetry.prometheus": ("exposition",),
     "shared_core.servers.types": ("ServerInfo",),
+    "shared_core.hub.facts": (
+        "HubTask",
+        "ModelCard",
+        "PartnerModel",
+    ),
+    "shared_core.hub.limits": ("HubRateLimit",),
     "shared_core.tokens": (
         "CharacterCounter",
         "TokenCounter",

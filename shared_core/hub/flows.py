@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
@@ -23,6 +23,7 @@ from shared_core.errors import (
 )
 from shared_core.flow import All, Flow
 from shared_core.hub import parsing
+from shared_core.hub.limits import HubRateLimit
 from shared_core.hub.types import (
     HubModel,
     ModelState,
@@ -31,10 +32,12 @@ from shared_core.hub.types import (
     RouterModel,
     WhoAmI,
 )
-from shared_core.wire.messages import WireRequest
+from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.core import Core
+
+T = TypeVar("T")
 
 SORTS = ("downloads", "likes", "lastModified", "createdAt", "trendingScore")
 """Orders of a search, always descending (protocol.md 8.2)."""
@@ -43,6 +46,7 @@ MAX_PAGE = 1000
 """Entries of a page of search results when no size is given (protocol.md 8.2)."""
 
 _STATUS_FIELDS = ("inference", "inferenceProviderMapping", "pipeline_tag", "tags")
+_limits: WeakKeyDictionary[Core, HubRateLimit] = WeakKeyDictionary()
 _lists: WeakKeyDictionary[Core, tuple[float, list[RouterModel]]] = WeakKeyDictionary()
 
 
@@ -81,6 +85,23 @@ def get(
     )
 
 
+def asked(core: Core, request: WireRequest, parse: Callable[[WireResponse], T]) -> Flow[T]:
+    """Return the parsed answer to *request*, and take note of the Hub's rate limit."""
+
+    def noting(response: WireResponse) -> T:
+        limit = HubRateLimit.of(response.headers)
+        if limit is not None:
+            _limits[core] = limit
+        return parse(response)
+
+    return core.exchange(request, noting)
+
+
+def rate_limit(core: Core) -> HubRateLimit | None:
+    """Return what the Hub last said about this client's limit, or None."""
+    return _limits.get(core)
+
+
 def list_models(
     core: Core, *, max_age: float | None, now: Callable[[], float]
 ) -> Flow[list[RouterModel]]:
@@ -112,7 +133,7 @@ def hub_model(core: Core, model: str, expand: Sequence[str]) -> Flow[HubModel]:
     query = f"?{urlencode([('expand[]', item) for item in expand])}" if expand else ""
     url = f"{core.settings.hub_url}/api/models/{quote(name, safe='/')}{query}"
     request = get(core, url, "models.info", model=name)
-    return (yield from core.exchange(request, parsing.reader(request, parsing.read_hub_model)))
+    return (yield from asked(core, request, parsing.reader(request, parsing.read_hub_model)))
 
 
 def whoami(core: Core) -> Flow[WhoAmI]:
@@ -120,7 +141,7 @@ def whoami(core: Core) -> Flow[WhoAmI]:
     url = f"{core.settings.hub_url}/api/whoami-v2"
     core.settings.token_for(url, required=True)
     request = get(core, url, "whoami")
-    return (yield from core.exchange(request, parsing.reader(request, parsing.read_whoami)))
+    return (yield from asked(core, request, parsing.reader(request, parsing.read_whoami)))
 
 
 # -------------------------------------------------------------------------------- status
@@ -298,9 +319,7 @@ def search_url(core: Core, search: Search) -> str:
 def search_page(core: Core, url: str) -> Flow[tuple[list[HubModel], str | None]]:
     """Return one page of search results and the address of the next."""
     request = get(core, url, "models.search")
-    page: tuple[list[HubModel], str | None] = yield from core.exchange(
-        request, _page_reader(request)
-    )
+    page: tuple[list[HubModel], str | None] = yield from asked(core, request, _page_reader(request))
     return page
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from shared_core.hub import flows
+from shared_core.hub import facts, flows
+from shared_core.hub.facts import HubTask, ModelCard, PartnerModel
+from shared_core.hub.limits import HubRateLimit
 from shared_core.hub.types import (
     HubModel,
     ModelState,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from shared_core.flow import Flow
 
 T = TypeVar("T")
+List: TypeAlias = list[T]  # a class with a method `list` cannot say so otherwise
 
 __all__ = [
     "AsyncModels",
@@ -188,6 +191,60 @@ class Models:
         answer: WhoAmI = self._run(flows.whoami(self._core))
         return answer
 
+    @property
+    def rate_limit(self) -> HubRateLimit | None:
+        """What the Hub last told this client about its rate limit; None before the first call."""
+        return flows.rate_limit(self._core)
+
+    def card(self, model: str) -> ModelCard:
+        """Return what a model's card and configuration say: licence, languages, template ...
+
+        Args:
+            model: Id; a suffix is ignored.
+
+        Raises:
+            ModelNotFoundError: It does not exist or is private.
+            APIError: The exchange failed.
+        """
+        known: ModelCard = self._run(facts.card(self._core, model))
+        return known
+
+    def providers(self, model: str) -> tuple[ProviderInfo, ...]:
+        """Return who serves a model, for any task, in the order of the user's settings.
+
+        Args:
+            model: Id; a suffix is ignored.
+
+        Raises:
+            ModelNotFoundError: It does not exist or is private.
+            APIError: The exchange failed.
+        """
+        offers: tuple[ProviderInfo, ...] = self._run(facts.providers(self._core, model))
+        return offers
+
+    def of_provider(self, provider: str, *, status: str = "live") -> List[PartnerModel]:
+        """Return all models that a provider serves, for any task.
+
+        Args:
+            provider: e.g. ``"fal-ai"``.
+            status: ``"live"`` or ``"staging"``.
+
+        Raises:
+            NotFoundError: The Hub knows no such provider.
+            APIError: The exchange failed.
+        """
+        models: List[PartnerModel] = self._run(facts.partner(self._core, provider, status))
+        return models
+
+    def tasks(self) -> List[HubTask]:
+        """Return the tasks that the Hub knows, with models that it recommends.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        known: List[HubTask] = self._run(facts.tasks(self._core))
+        return known
+
 
 class AsyncModels:
     """Models for asyncio; see :class:`Models` for the arguments."""
@@ -271,3 +328,57 @@ class AsyncModels:
         """Return who the token belongs to; see :meth:`Models.whoami`."""
         answer: WhoAmI = await self._run(flows.whoami(self._core))
         return answer
+
+    @property
+    def rate_limit(self) -> HubRateLimit | None:
+        """What the Hub last told this client about its rate limit; None before the first call."""
+        return flows.rate_limit(self._core)
+
+    async def card(self, model: str) -> ModelCard:
+        """Return what a model's card and configuration say: licence, languages, template ...
+
+        Args:
+            model: Id; a suffix is ignored.
+
+        Raises:
+            ModelNotFoundError: It does not exist or is private.
+            APIError: The exchange failed.
+        """
+        known: ModelCard = await self._run(facts.card(self._core, model))
+        return known
+
+    async def providers(self, model: str) -> tuple[ProviderInfo, ...]:
+        """Return who serves a model, for any task, in the order of the user's settings.
+
+        Args:
+            model: Id; a suffix is ignored.
+
+        Raises:
+            ModelNotFoundError: It does not exist or is private.
+            APIError: The exchange failed.
+        """
+        offers: tuple[ProviderInfo, ...] = await self._run(facts.providers(self._core, model))
+        return offers
+
+    async def of_provider(self, provider: str, *, status: str = "live") -> List[PartnerModel]:
+        """Return all models that a provider serves, for any task.
+
+        Args:
+            provider: e.g. ``"fal-ai"``.
+            status: ``"live"`` or ``"staging"``.
+
+        Raises:
+            NotFoundError: The Hub knows no such provider.
+            APIError: The exchange failed.
+        """
+        models: List[PartnerModel] = await self._run(facts.partner(self._core, provider, status))
+        return models
+
+    async def tasks(self) -> List[HubTask]:
+        """Return the tasks that the Hub knows, with models that it recommends.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        known: List[HubTask] = await self._run(facts.tasks(self._core))
+        return known

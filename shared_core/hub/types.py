@@ -207,3 +207,24 @@ class WhoAmI:
     can_call_inference_providers: bool | None = None
     billable: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def permits(self, permission: str) -> bool | None:
+        """Return whether the token has a permission, for anybody; None if that is unknown.
+
+        Args:
+            permission: e.g. ``"inference.serverless.write"`` (Inference Providers),
+                ``"inference.endpoints.write"`` (managing endpoints) or
+                ``"inference.endpoints.infer.write"`` (calling them).
+        """
+        if self.token_role in ("write", "admin"):
+            return True  # classic tokens may do whatever their owner may
+        if self.token_role == "read":
+            return permission.endswith((".read", "infer.write", "serverless.write"))
+        auth = self.raw.get("auth")
+        token = auth.get("accessToken") if isinstance(auth, dict) else None
+        grants = token.get("fineGrained") if isinstance(token, dict) else None
+        if not isinstance(grants, dict):
+            return None
+        scoped = [scope for scope in grants.get("scoped") or () if isinstance(scope, dict)]
+        lists = [grants.get("global"), *(scope.get("permissions") for scope in scoped)]
+        return any(permission in names for names in lists if isinstance(names, list))
