@@ -78,6 +78,7 @@ def build(
     else:
         settings, provider = own.settings, own.provider
         named = {name: value for name, value in given.items() if name == "model"}
+        given = {name: value for name, value in given.items() if name != "bill_to"}
         model, _ = resolve_model(settings.base_url, named, Bare(defaults.model))
     _shape_format(fields, settings.base_url, given.get("dialect"))
     try:

@@ -163,6 +163,7 @@ def build(given: EmbeddingOptions, texts: Sequence[str], *, single: bool = False
         operation="embeddings",
         model=given.model,
         provider=given.route.provider,
+        settings=given.route.settings,
     )
 
 

@@ -11,12 +11,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from shared_core.config.providers import DIRECT, direct_settings, goes_direct
 from shared_core.embeddings.types import Dialect
 from shared_core.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
 
 ROUTER_HOST = "router.huggingface.co"
 """Host of the router (protocol reference, section 0)."""
@@ -47,12 +52,14 @@ class Route:
         dialect: Shape of request and answer.
         provider: Provider as asked for, None when not routed to one.
         model_required: Whether the body must name the model.
+        settings: Settings that let a provider's own key go to its own host, else None.
     """
 
     url: str
     dialect: Dialect
     provider: str | None = None
     model_required: bool = False
+    settings: Settings | None = field(default=None, repr=False, compare=False)
 
 
 def resolve(
@@ -105,6 +112,23 @@ def resolve(
         return Route(_with_path(parts, path.removesuffix("/v1") + "/embed"), wanted)
     tail = "/embeddings" if _is_openai_base(path) else "/v1/embeddings"
     return Route(_with_path(parts, path + tail), wanted)
+
+
+def directed(route: Route, settings: Settings) -> Route:
+    """Return *route* to the provider's own host if the client has a key of its own for it.
+
+    Args:
+        route: Where the request would go.
+        settings: Where the key is.
+
+    Raises:
+        InvalidSettingError: The key cannot be sent.
+    """
+    name = route.provider
+    if name not in PASS_THROUGH or not goes_direct(settings, name):
+        return route
+    url = DIRECT[name] + PASS_THROUGH[name].removeprefix(f"/{name}")
+    return replace(route, url=url, settings=direct_settings(settings, DIRECT[name]))
 
 
 def check_path_model(model: str | None) -> str:

@@ -47,6 +47,11 @@ def test_own_key_goes_to_the_providers_chat(provider: str) -> None:
     assert sent.settings.token_for("https://elsewhere.test/") is None
 
 
+def test_who_pays_at_hugging_face_is_no_concern_of_the_provider() -> None:
+    sent = request({"model": "m", "provider": "groq", "bill_to": "acme"})
+    assert "X-HF-Bill-To" not in sent.headers
+
+
 def test_client_may_name_the_provider() -> None:
     defaults = Defaults(model="their-model", provider="groq")
     sent = request({}, defaults=defaults)
