@@ -33,6 +33,7 @@ from tests.helpers.fault_server import (
 
 CHAT = "/v1/chat/completions"
 EMBED = "/v1/embeddings"
+OTHER_EMBED = ("/v1/embed", "/v1/feature-extraction")  # TEI's form, hf-inference's form
 RERANK = "/rerank"
 MOST_TEXTS = 32
 
@@ -77,7 +78,7 @@ class StubRouter(FaultServer):
         super().__init__()
         self.strict = strict
         self.bodies: list[dict[str, Any]] = []
-        self.on(EMBED, self.checked_embed())
+        self.on_embed(self.checked_embed())
         self.on(RERANK, self.checked_rerank())
 
     @property
@@ -101,12 +102,19 @@ class StubRouter(FaultServer):
 
         return check
 
+    def on_embed(self, answer: Answer) -> None:
+        """Answer every form of embedding with *answer*."""
+        for path in (EMBED, *OTHER_EMBED):
+            self.on(path, answer)
+
     def checked_embed(self) -> Callable[[Received], Reply]:
         def embed(request: Received) -> Reply:
             body = request.json()
             self.bodies.append(body)
-            texts = body["input"]
+            texts = body["input"] if request.path == EMBED else body["inputs"]
             texts = [texts] if isinstance(texts, str) else texts
+            if request.path != EMBED:
+                return json_reply([vector(text) for text in texts])
             encode = packed if body.get("encoding_format") == "base64" else vector
             data = [
                 {"object": "embedding", "index": number, "embedding": encode(text)}

@@ -1,18 +1,31 @@
-"""Run the suite on ``HFRouter`` and the installed peers and print a table.
+"""Run the suite on our classes and the installed peers and print the outcomes as Markdown.
 
-``python -m tests.llama_index.conformance.compare``
+``python -m tests.llama_index.conformance.compare``; ``scripts/compare_peers.py`` runs it in an
+environment made for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from collections import defaultdict
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-OUR_OWN = ("HFRouter", "HFRouterEmbedding")
+OUR_OWN = ("HFRouter", "HFRouterEmbedding", "HFRouterRerank")
+PACKAGES = (
+    "llama-index-core",
+    "llama-index-llms-openai-like",
+    "llama-index-llms-huggingface-api",
+    "llama-index-embeddings-openai-like",
+    "llama-index-embeddings-huggingface-api",
+    "llama-index-embeddings-text-embeddings-inference",
+    "llama-index-postprocessor-tei-rerank",
+    "pydantic",
+)
 
 
 class Outcomes:
@@ -29,30 +42,45 @@ class Outcomes:
             self.found[name][check] = passed
 
 
+def kind(name: str) -> str:
+    """Return the one of our classes that *name* is compared with."""
+    suffix = next((end for end in ("Embedding", "Rerank") if name.endswith(end)), "")
+    return f"HFRouter{suffix}"
+
+
 def table(found: dict[str, dict[str, bool]]) -> str:
     """Return the outcomes as Markdown: one table per suite, sums first."""
-    lines = []
+    parts = []
     for ours in OUR_OWN:
         checks = list(found.get(ours, {}))
-        embeds = ours.endswith("Embedding")
-        names = [name for name in found if name.endswith("Embedding") is embeds]
+        names = [ours, *(name for name in found if kind(name) == ours and name != ours)]
         if not checks:
             continue
-        lines.append(f"| check | {' | '.join(names)} |")
-        lines.append(f"|---|{'---|' * len(names)}")
         sums = [f"**{sum(found[name].values())}/{len(checks)}**" for name in names]
-        lines.append(f"| **passed** | {' | '.join(sums)} |")
+        lines = [
+            f"| check | {' | '.join(names)} |",
+            f"|---|{'---|' * len(names)}",
+            f"| **passed** | {' | '.join(sums)} |",
+        ]
         for check in checks:
             marks = ["yes" if found[name].get(check) else "no" for name in names]
             lines.append(f"| {check.removeprefix('test_')} | {' | '.join(marks)} |")
-        lines.append("")
-    return "\n".join(lines)
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def main() -> None:
-    """Run and print."""
+def versions() -> str:
+    """Return the names and versions of what was compared."""
+    found = []
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{package.removeprefix('llama-index-')} {metadata.version(package)}")
+    return ", ".join(found)
+
+
+def main() -> int:
+    """Run and print; 1 if one of our own classes fails a check."""
     outcomes = Outcomes()
-    suite = str(Path(__file__).with_name("peers.py"))
     quiet = io.StringIO()
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         pytest.main(
@@ -64,12 +92,14 @@ def main() -> None:
                 "no:cacheprovider",
                 "--timeout=60",
                 "--tb=no",
-                suite,
+                str(Path(__file__).with_name("peers.py")),
             ],
             plugins=[outcomes],
         )
-    print(table(outcomes.found))
+    python = ".".join(map(str, sys.version_info[:2]))
+    print(f"Versions: {versions()}, Python {python}.\n\n{table(outcomes.found)}")
+    return int(not all(all(outcomes.found[name].values()) for name in OUR_OWN))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -294,6 +294,7 @@ class LLMConformance(Conformance):
             (ImageBlock(image=b"\x01\x02 unknown"), "image_url"),
             (AudioBlock(audio=WAV, format="wav"), "input_audio"),
         ],
+        ids=["image", "image by URL", "image of unknown type", "audio"],
     )
     def test_media_is_delivered(self, block: Any, kind: str, model: Any, stub: StubRouter) -> None:
         """Images and audio arrive in a form that a strict server takes."""
@@ -307,6 +308,7 @@ class LLMConformance(Conformance):
             CitableBlock(title="T", source="s", content="the body"),
             CachePoint(cache_control=CacheControl(type="ephemeral")),
         ],
+        ids=["citable", "cache point"],
     )
     def test_other_blocks_do_not_break(self, block: Any, model: Any, stub: StubRouter) -> None:
         """Citable text is sent, cache points are ignored."""
@@ -382,7 +384,7 @@ class LLMConformance(Conformance):
 
     # --- agents -------------------------------------------------------------------------
 
-    @pytest.mark.parametrize("streaming", [True, False])
+    @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
     def test_function_agent(self, streaming: bool, model: Any, stub: StubRouter) -> None:
         """A FunctionAgent takes two tool steps."""
         stub.chat(
@@ -395,7 +397,7 @@ class LLMConformance(Conformance):
 
         assert run(main) == "It is 20."
 
-    @pytest.mark.parametrize("streaming", [True, False])
+    @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
     def test_react_agent(self, streaming: bool, model: Any, stub: StubRouter) -> None:
         """A ReActAgent takes a tool step."""
         stub.chat(
