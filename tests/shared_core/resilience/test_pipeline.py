@@ -22,7 +22,7 @@ from shared_core import (
 from shared_core.core import Core
 from shared_core.flow import Flow, Outcome, Perform, Send, arun, run, when_ended
 from shared_core.resilience.circuit_breaker import BreakerPolicy
-from shared_core.resilience.failover import FailoverEndpoint, Failover
+from shared_core.resilience.failover import Failover, FailoverEndpoint
 from shared_core.resilience.pipeline import CallInfo, Layer, Next, Tools
 from shared_core.resilience.rate_limiter import RateLimit
 from shared_core.wire.messages import WireRequest
