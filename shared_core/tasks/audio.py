@@ -5,13 +5,20 @@ The signature of each function is that of the method; ``**call`` never arrives h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, Unpack
 
 from shared_core.config.checks import text as some_text
 from shared_core.config.checks import whole_number
 from shared_core.media.input import AudioInput
-from shared_core.tasks.params import columns, options, parameters, timestamps, with_file
+from shared_core.tasks.params import (
+    TableInput,
+    columns,
+    options,
+    parameters,
+    timestamps,
+    with_file,
+)
 from shared_core.tasks.spec import Call, Payload
 from shared_core.tasks.text import ACTIVATION, Activation
 
@@ -109,7 +116,7 @@ def text_to_audio(
     )
 
 
-def tabular_classification(table: Mapping[str, Sequence[Any]], **call: Unpack[Call]) -> Payload:
+def tabular_classification(table: TableInput, **call: Unpack[Call]) -> Payload:
     """Say which class each row of a table belongs to.
 
     Args:
@@ -120,7 +127,7 @@ def tabular_classification(table: Mapping[str, Sequence[Any]], **call: Unpack[Ca
     return Payload(inputs={"data": columns("table", table)})
 
 
-def tabular_regression(table: Mapping[str, Sequence[Any]], **call: Unpack[Call]) -> Payload:
+def tabular_regression(table: TableInput, **call: Unpack[Call]) -> Payload:
     """Say which number belongs to each row of a table.
 
     Args:

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from shared_core.config.checks import refused, text
 from shared_core.config.plain import plain
 from shared_core.errors import InvalidSettingError
 from shared_core.media.input import Kind, load
 from shared_core.tasks.spec import Payload
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Frame(Protocol):
+    """A pandas DataFrame, or what looks like one."""
+
+    def to_dict(self, orient: Any) -> Any:
+        """Return column -> cells, for the orientation ``"list"``."""
+        ...
+
+
+TableInput: TypeAlias = "Mapping[str, Sequence[Any] | NDArray[Any]] | Frame"
+"""Column -> cells, all of the same length; a NumPy array will do for a column, and a pandas
+DataFrame for the whole."""
 
 Check: TypeAlias = Callable[[str, Any], Any]
 

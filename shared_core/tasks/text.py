@@ -10,7 +10,7 @@ from typing import Any, Literal, Unpack
 
 from shared_core.config.checks import boolean, whole_number
 from shared_core.config.checks import text as some_text
-from shared_core.tasks.params import choice, columns, options, parameters, template
+from shared_core.tasks.params import TableInput, choice, columns, options, parameters, template
 from shared_core.tasks.params import texts as some_texts
 from shared_core.tasks.spec import Call, Payload
 
@@ -120,7 +120,7 @@ def question_answering(
 
 def table_question_answering(
     query: str,
-    table: Mapping[str, Sequence[Any]],
+    table: TableInput,
     *,
     padding: Literal["do_not_pad", "longest", "max_length"] | None = None,
     sequential: bool | None = None,

@@ -165,7 +165,7 @@ def test_a_data_frame_is_a_table() -> None:
             assert orient == "list"
             return {"a": [1, 2]}
 
-    payload = audio.tabular_regression(Frame())  # type: ignore[arg-type]
+    payload = audio.tabular_regression(Frame())
     assert payload.inputs == {"data": {"a": ["1", "2"]}}
 
 

@@ -268,6 +268,7 @@ def test_callbacks_are_told_how_it_ended(server: FaultServer, client: RouterClie
         return client.tasks.text_generation_stream("p", model="a/b", callbacks=[ends])
 
     stream().result()
+    server.on("*", sse(event(1, "x"), done=False, end=Hang()))
     with stream() as left:
         next(left)
     server.on("*", sse(event(1, "x"), done=False, end=Fin()))
