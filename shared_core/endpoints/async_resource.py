@@ -171,7 +171,7 @@ class AsyncEndpoints:
         """Wait until an endpoint runs and its health route answers 200.
 
         One that has scaled to zero is woken; one that is paused is an error. A question that
-        fails in a way that may heal is asked again, three times in a row at most.
+        fails in a way that may heal is asked again; three failures in a row are survived.
 
         Args:
             name: Its name.

@@ -99,7 +99,7 @@ def wait(
             failures = 0
         except APIError as error:
             failures += 1
-            if watch.left > 0 and (not error.retryable or failures >= MOST_FAILURES):
+            if watch.left > 0 and (not error.retryable or failures > MOST_FAILURES):
                 raise
         else:
             if progress is not None:
