@@ -85,10 +85,10 @@ video.save("cat")
 
 ## A key of the provider
 
-With an `api_key=` that is not a Hugging Face token (`hf_...`) and a named `provider=`, chat and
-tasks go straight to the provider's host, and the provider bills them. Chat then takes the
-provider's own name of the model; tasks take the Hub's, or `provider_id=`. `default_headers=` and
-`bill_to=` stay behind, and the Hub never sees the key.
+With an `api_key=` that is not a Hugging Face token (`hf_...`) and a named `provider=`, chat,
+embeddings and tasks go straight to the provider's host, and the provider bills them. Chat and
+embeddings then take the provider's own name of the model; tasks take the Hub's, or `provider_id=`.
+`default_headers=` and `bill_to=` stay behind, and the look-up on the Hub goes without the key.
 
 Only a key that was passed as an argument goes there, and only if `base_url` is the router: a key
 that lies in the environment is not sent to a host that you did not name.

@@ -103,9 +103,19 @@ def goes_direct(settings: Settings, provider: str | None) -> bool:
     Raises:
         InvalidSettingError: The key cannot be sent.
     """
-    if provider not in DIRECT or not settings.token.is_argument:
-        return False
-    if not on_router(settings.base_url):
+    return provider in DIRECT and has_own_key(settings)
+
+
+def has_own_key(settings: Settings) -> bool:
+    """Return whether the client was given a key that is not Hugging Face's, and no other address.
+
+    Args:
+        settings: Where the key and the base URL are.
+
+    Raises:
+        InvalidSettingError: The key cannot be sent.
+    """
+    if not settings.token.is_argument or not on_router(settings.base_url):
         return False
     key = settings.token.get()
     return key is not None and not key.is_hub_token

@@ -37,7 +37,9 @@ T = TypeVar("T")
 MOST_FAILURES = 3
 """Failures in a row, of a kind that may heal, that a question or a download survives."""
 
-_LONGEST_PAUSE = 30.0
+MAX_SERVER_WAIT = 60.0
+"""Longest wait between two tries, seconds. A server that asks for more ends the waiting; the
+default of ``RetryPolicy`` is the same."""
 
 Encode = Callable[[Route, "Payload", "CallOptions"], WireRequest]
 
@@ -144,12 +146,12 @@ class Watch:
                 return (yield from attempt())
             except APIError as error:
                 failures += 1
-                if not error.retryable or failures > MOST_FAILURES:
+                asked = float(getattr(error, "retry_after", None) or 0.0)
+                if not error.retryable or failures > MOST_FAILURES or asked > MAX_SERVER_WAIT:
                     raise
                 self._trouble = error
-                asked = getattr(error, "retry_after", None) or 0.0
-                wait = max(self.interval * 2 ** (failures - 1), float(asked))
-            wait = min(wait, max(_LONGEST_PAUSE, self.interval))
+                wait = min(self.interval * 2 ** (failures - 1), MAX_SERVER_WAIT)
+            wait = max(wait, asked, self.interval)
             yield Sleep(wait) if done else self.pause(wait)
 
     def fetching(self, attempt: Callable[[], Flow[T]]) -> Flow[T]:

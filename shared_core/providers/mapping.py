@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
+from shared_core.config.providers import has_own_key
 from shared_core.errors import InvalidSettingError
 from shared_core.hub.parsing import provider_mapping
 from shared_core.log import logger
@@ -122,18 +123,18 @@ def look_up(
     model: str,
     *,
     refresh: bool = False,
-    with_token: bool = True,
     timeout: float | None = None,
     callbacks: tuple[Any, ...] = (),
 ) -> Flow[tuple[ProviderMapping, ...]]:
     """Return the providers of *model*, the caller's preferred one first.
 
+    The token goes along, because the order follows the settings of its owner; a provider's own
+    key does not.
+
     Args:
         core: The path of every exchange.
         model: Hub id.
         refresh: Ask the Hub even if the answer is kept.
-        with_token: Whether the token goes along: the order follows the settings of its owner.
-            A provider's own key must not.
         timeout: Seconds to wait.
         callbacks: Told of the request, besides the client's own.
     """
@@ -147,7 +148,7 @@ def look_up(
         url=f"{address}?expand[]=inferenceProviderMapping",
         headers={"Accept": "application/json"},
         timeout=timeout,
-        auth=with_token,
+        auth=not has_own_key(core.settings),
         idempotent=True,
         operation="models.mapping",
         model=model,
@@ -190,6 +191,7 @@ def list_models(core: Core, provider: str, status: str) -> Flow[tuple[ProviderMa
         url=f"{address}?status={status}",
         headers={"Accept": "application/json"},
         timeout=core.settings.timeout,
+        auth=not has_own_key(core.settings),
         idempotent=True,
         operation="providers.models",
         provider=provider,

@@ -81,9 +81,7 @@ def resolve_route(
         mapping = ProviderMapping(provider=named, provider_id=provider_id, task=task)
     if mapping is None:
         is_new = mappings.cache_of(core).get(hub_id) is None
-        found = yield from mappings.look_up(
-            core, hub_id, with_token=not direct, timeout=timeout, callbacks=callbacks
-        )
+        found = yield from mappings.look_up(core, hub_id, timeout=timeout, callbacks=callbacks)
         mapping = choose(found, hub_id, task, named)
         if is_new:
             mappings.warn(mapping, hub_id)

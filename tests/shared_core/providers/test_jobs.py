@@ -341,6 +341,16 @@ def test_pauses_grow_and_follow_the_server() -> None:
     assert driven.sleeps == [1.0, 1.0, 2.0, 9.0]
 
 
+def test_server_that_asks_for_a_long_wait_ends_the_waiting() -> None:
+    scene = SCENES[0]
+    busy = answer({}, 429, **{"retry-after": "3600"})
+    error, driven = fail(flow(scene), *until(scene, "poll"), busy)
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == 3600
+    assert error.job.id == "j1"
+    assert driven.sleeps == [scene.queue.interval]
+
+
 def test_deadline_during_trouble_says_what_the_trouble_was() -> None:
     scene = SCENES[0]
     clock = Clock()

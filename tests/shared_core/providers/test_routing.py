@@ -258,6 +258,9 @@ def test_key_of_the_provider_goes_to_its_own_host() -> None:
     engine = core(api_key="tog-1234567890abcdef", bill_to="acme")
     driven = find(answer(HUB), engine=engine, provider="together")
     assert driven.requests[0].auth is False  # the Hub must not see the provider's key
+    assert (
+        find(answer(HUB), engine=core(api_key="tog-123"), provider="auto").requests[0].auth is False
+    )
     found: Route = driven.result
     assert (found.direct, found.base) == (True, "https://api.together.xyz")
     flow = codec("together", "text-to-image").flow(engine, found, text(), options(bill_to="acme"))
