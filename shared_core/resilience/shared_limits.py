@@ -114,9 +114,8 @@ class RedisLimitStore:
 
         client, stores = self._connected()
         key = f"hfr:{self.name}:{endpoint}:{'tokens' if of_tokens else 'requests'}"
-        store = stores.get(key)
-        if store is None:
-            store = stores[key] = RedisStateStore(client, key)
+        # The library types its answers for blocking and asynchronous clients alike.
+        store: Any = stores.setdefault(key, RedisStateStore(client, key))
         rates = [
             # Whole numbers for its integer arithmetic: so many units in so many milliseconds.
             PyrateRate(
