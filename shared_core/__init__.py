@@ -209,6 +209,7 @@ if TYPE_CHECKING:
     from shared_core.tasks.spec import TaskSpec as TaskSpec
     from shared_core.tasks.stream import AsyncTextStream as AsyncTextStream
     from shared_core.tasks.stream import TextStream as TextStream
+    from shared_core.telemetry.logs import CallLogger as CallLogger
     from shared_core.telemetry.metrics import Metrics as Metrics
     from shared_core.telemetry.metrics import MetricsSnapshot as MetricsSnapshot
     from shared_core.telemetry.otel import OpenTelemetry as OpenTelemetry
@@ -337,6 +338,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "UnsupportedParameterError",
         "UnsupportedTaskError",
     ),
+    "shared_core.hub.facts": ("HubTask", "ModelCard", "PartnerModel"),
+    "shared_core.hub.limits": ("HubRateLimit",),
     "shared_core.hub.types": (
         "HubModel",
         "ModelStatus",
@@ -383,6 +386,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.responses.params": ("MCPTool", "ResponseParams"),
     "shared_core.responses.stream": ("AsyncResponseStream", "ResponseStream"),
     "shared_core.responses.types": ("Response", "ResponseUpdate"),
+    "shared_core.servers.types": ("ServerInfo",),
     "shared_core.tasks.generated": ("Generation", "GenerationChunk", "GenerationDetails", "Token"),
     "shared_core.tasks.media_results": (
         "Box",
@@ -404,16 +408,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "shared_core.tasks.spec": ("JobProgress", "Payload", "TaskSpec"),
     "shared_core.tasks.stream": ("AsyncTextStream", "TextStream"),
+    "shared_core.telemetry.logs": ("CallLogger",),
     "shared_core.telemetry.metrics": ("Metrics", "MetricsSnapshot"),
     "shared_core.telemetry.otel": ("OpenTelemetry",),
     "shared_core.telemetry.prometheus": ("exposition",),
-    "shared_core.servers.types": ("ServerInfo",),
-    "shared_core.hub.facts": (
-        "HubTask",
-        "ModelCard",
-        "PartnerModel",
-    ),
-    "shared_core.hub.limits": ("HubRateLimit",),
     "shared_core.tokens": (
         "CharacterCounter",
         "TokenCounter",

@@ -59,7 +59,8 @@ class CallEndEvent(Event):
 
     Attributes:
         outcome: ``"ok"``, ``"error"``, or ``"abandoned"``: cancelled, interrupted, or a stream
-            closed before its end. A stream dropped without being closed tells nobody.
+            closed before its end. Of a stream that is dropped without being closed only
+            callbacks with ``hears_drops`` are told.
         elapsed: Seconds from the start, waits and repetitions included.
         attempts: Exchanges begun; 0 for an answer from the cache.
         cached: Whether the answer came from the cache, or from an equal call in flight.
@@ -249,9 +250,13 @@ class Callback:
 
     Attributes:
         wants_content: Whether :class:`CallStartEvent` is to hold the prompt. False by default.
+        hears_drops: Whether ``on_call_end`` is also called for a stream that is dropped without
+            being closed. That may happen wherever Python's collector runs, even inside another
+            method of the same callback: its locks must be reentrant. False by default.
     """
 
     wants_content: bool = False
+    hears_drops: bool = False
 
     def on_call_start(self, event: CallStartEvent) -> None:
         """A call begins."""

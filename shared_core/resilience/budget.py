@@ -368,7 +368,8 @@ class Budget:
         return _rebuild, (self.limits, self.prices, self.unknown, self.answer_tokens)
 
     def __repr__(self) -> str:
-        return f"Budget({', '.join(map(str, self.limits)) or 'no limit'})"
+        limits = ", ".join(map(str, self.limits)) or "no limit"
+        return f"Budget({limits}, unknown={self.unknown!r}, answer_tokens={self.answer_tokens})"
 
 
 def _rebuild(

@@ -331,7 +331,11 @@ class Cache:
         )
 
     def __repr__(self) -> str:
-        return f"Cache({type(self.store).__name__}, ttl={self.ttl:g})"
+        return (
+            f"Cache({self.store!r}, ttl={self.ttl:g}, max_answer_bytes={self.max_answer_bytes}, "
+            f"operations={sorted(self.operations)}, any_temperature={self.any_temperature}, "
+            f"tool_calls={self.tool_calls}, single_flight={self.single_flight})"
+        )
 
 
 def encode(response: WireResponse) -> bytes:

@@ -149,6 +149,9 @@ class MemoryStore(_Threaded):
         with self._lock:
             return len(self._entries), self._bytes
 
+    def __repr__(self) -> str:
+        return f"MemoryStore(max_entries={self.max_entries}, max_bytes={self.max_bytes})"
+
 
 class SQLiteStore(_Threaded):
     """Keeps answers in one file, shared by threads and processes of this machine.
@@ -278,6 +281,10 @@ class SQLiteStore(_Threaded):
             raise
         self._open = (os.getpid(), connection)
         return connection
+
+    def __repr__(self) -> str:
+        sizes = f"max_entries={self.max_entries}, max_bytes={self.max_bytes}"
+        return f"SQLiteStore({str(self.path)!r}, {sizes})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.max_entries, self.max_bytes)

@@ -60,7 +60,7 @@ def check_resilience(policy: Resilience) -> None:
         ("failover", "Failover", "endpoints"),
         ("cache", "cache policy", "layer"),
         ("budget", "budget policy", "layer"),
-        ("metrics", "metrics policy", "layer"),
+        ("metrics", "Callback such as Metrics", "on_call_end"),
     ]
     for name, kind, attribute in kinds:
         value = getattr(policy, name)

@@ -36,12 +36,13 @@ PARAMETERS = (
 class Observation:
     """One call as its listeners see it: one start, one end, whatever happens between."""
 
-    __slots__ = ("_call", "_ended", "_started")
+    __slots__ = ("__weakref__", "_call", "_ended", "_started", "_told")
 
     def __init__(self, call: CallInfo) -> None:
         self._call = call
         self._started = time.monotonic()
         self._ended = not call.listeners
+        self._told = False
 
     def start(self) -> None:
         """Tell that the call begins."""
@@ -88,6 +89,14 @@ class Observation:
 
         whole = result if held is None else None
         when_ended(result, told)
+        hearing = tuple(one for one in self._call.listeners if getattr(one, "hears_drops", False))
+        if held is not None and hearing and not self._told:
+            weakref.finalize(result, self._dropped, hearing).atexit = False
+
+    def _dropped(self, hearing: tuple[Callback, ...]) -> None:
+        """Tell that a stream was dropped, perhaps by the collector, in the middle of anything."""
+        if not self._told:
+            self._tell("abandoned", listeners=hearing)
 
     def failed(self, error: RouterError) -> None:
         """Tell that the call failed."""
@@ -107,7 +116,9 @@ class Observation:
         error: RouterError | None = None,
         usage: Any = None,
         result: Any = None,
+        listeners: tuple[Callback, ...] | None = None,
     ) -> None:
+        self._told = True
         call = self._call
         headers = getattr(result, "headers", None) or {}
         event = CallEndEvent(
@@ -127,7 +138,7 @@ class Observation:
             usage=usage,
             result=result,
         )
-        dispatch(call.listeners, "on_call_end", event)
+        dispatch(listeners or call.listeners, "on_call_end", event)
 
 
 def parameters_of(body: Any) -> Mapping[str, Any]:

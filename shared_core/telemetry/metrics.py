@@ -193,6 +193,8 @@ class Metrics(Callback):
         clock: Monotonic seconds.
     """
 
+    hears_drops = True
+
     def __init__(
         self, prices: Prices | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -336,6 +338,9 @@ class Metrics(Callback):
         """Count a refusal of the budget."""
         with self._lock:
             self._over_budget += 1
+
+    def __repr__(self) -> str:
+        return f"Metrics({self.prices!r})" if self.prices is not None else "Metrics()"
 
     def __deepcopy__(self, memo: object) -> Metrics:
         return self  # copies of a client count in the same place

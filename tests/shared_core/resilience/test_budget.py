@@ -314,7 +314,7 @@ def test_copies_share_the_purse_and_a_pickle_has_its_own() -> None:
     assert copy.deepcopy(budget) is budget
     twin = pickle.loads(pickle.dumps(budget))
     assert (twin.limits, twin.unknown, twin.report().rows) == (budget.limits, "allow", ())
-    assert repr(budget) == "Budget($1 per 60 s)"
+    assert repr(budget) == "Budget($1 per 60 s, unknown='allow', answer_tokens=4096)"
 
 
 class Purse(RuleBasedStateMachine):

@@ -363,7 +363,9 @@ def test_copies_share_answers_and_pickles_the_policy(server: FaultServer) -> Non
     twin = pickle.loads(pickle.dumps(cache))
     assert (twin.ttl, twin.tool_calls, twin.store.max_entries) == (5, True, 7)
     assert twin.stats == CacheStats()
-    assert repr(cache) == "Cache(MemoryStore, ttl=5)"
+    shown = repr(cache)
+    assert "MemoryStore(max_entries=7, max_bytes=67108864), ttl=5" in shown
+    assert "tool_calls=True" in shown
 
 
 def test_a_hit_is_quick(server: FaultServer) -> None:
