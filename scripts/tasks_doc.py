@@ -104,7 +104,7 @@ DIFFERENCES = [
         "question-answering 2023; table-question-answering, sentence-similarity 2025; "
         "document-question-answering 2023",
         "fields at the root, `inputs: null`",
-        "under `inputs`, as specified; the root form draws 400s today",
+        "under `inputs`, as specified, and as the service's own validation wants it",
     ),
     (
         "one_text",
@@ -127,10 +127,24 @@ DIFFERENCES = [
     (
         "stream_is_said",
         "text-generation",
-        "`stream` missing in errors' requests",
+        "`stream` missing in the requests of 2023",
         "always sent, as the later recordings do",
     ),
 ]
+
+TYPES = """
+Types of parameters that have a name:
+
+| name | what |
+|---|---|
+| `FileInput` | bytes, a path, a file opened for bytes, an `http(s)` or a `data:` address |
+| `ImageInput` | `FileInput`, a `PIL.Image.Image`, or a NumPy array of pixels |
+| `AudioInput` | `FileInput`, or `(samples, sampling_rate)` |
+| `TableInput` | a dict of columns (lists or arrays), or a pandas `DataFrame` |
+| `Activation` | `"sigmoid"`, `"softmax"` or `"none"` |
+| `Truncation` | `"do_not_truncate"`, `"longest_first"`, `"only_first"` or `"only_second"` |
+| `Size` | `(width, height)` or `{"width": ..., "height": ...}` |
+"""
 
 ADDRESSES = """
 Addresses differ as well: `api-inference.huggingface.co/models/...` is gone, and
@@ -167,7 +181,10 @@ def reference() -> str:
     for name, spec in rows():
         about = inspect.getdoc(spec.build) or ""
         first, _, rest = about.partition("\n\nArgs:\n")
-        lines = [f"### {name}", "", first, "", "```python", *_example(name), "```", ""]
+        providers = ", ".join(registry.providers_of(spec.id)) or "a server of your own"
+        facts = f"Task `{spec.id}`; returns {_result(spec)}; served by {providers}."
+        lines = [f"### {name}", "", first, "", facts, ""]
+        lines += ["```python", *_example(name), "```", ""]
         lines += ["| parameter | type | default | |", "|---|---|---|---|"]
         texts = dict(_arguments(rest))
         for parameter in inspect.signature(spec.build).parameters.values():
@@ -251,6 +268,7 @@ def page() -> str:
             "iterate for\n`GenerationChunk`, or use `.text_deltas()`, `.result()`, `.close()`.\n",
             "\n## Keywords of every method\n\n",
             common(),
+            TYPES,
             "\n## Results\n\nAll but `Media` also have `raw`, what the server sent.\n\n",
             result_types(),
             "\n## Reference\n\n",
