@@ -44,7 +44,7 @@ def add_connection(command: argparse.ArgumentParser, *, embeddings: bool = False
         )
     command.add_argument("--bill-to", metavar="ORG", help="organisation that pays")
     command.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="wait at most so long for an answer"
+        "--timeout", type=seconds, metavar="SECONDS", help="wait at most so long for an answer"
     )
 
 
@@ -63,7 +63,8 @@ def add_embedding_model(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return a number of seconds of the command line."""
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError("must be more than 0")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from shared_core import ConfigurationError, RouterError, __version__
-from shared_core.cli import ask, chat, doctor, embed, models
+from shared_core.cli import ask, chat, doctor, embed, endpoints, models
 from shared_core.cli.output import UsageError, complain, discard_output
 
 FAILED, WRONG_USAGE, NO_READER = 1, 2, 141
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"hfrouter {__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (ask, chat, embed, models, doctor):
+    for module in (ask, chat, embed, models, endpoints, doctor):
         command = module.add(commands)
         command.set_defaults(run=module.run)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
