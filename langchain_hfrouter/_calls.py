@@ -65,7 +65,9 @@ def stream(
                 converted = converter.convert(chunk)
                 if converted is not None:
                     yield converted
-            yield from converter.close(chunks.request_id, chunks.provider)
+            # Sound comes in pieces; the core has joined them.
+            whole = chunks.result().choices[0].message.received if converter.heard else None
+            yield from converter.close(chunks.request_id, chunks.provider, whole)
 
 
 async def astream(
@@ -83,5 +85,8 @@ async def astream(
                 converted = converter.convert(chunk)
                 if converted is not None:
                     yield converted
-            for closing in converter.close(chunks.request_id, chunks.provider):
+            whole = None
+            if converter.heard:
+                whole = (await chunks.result()).choices[0].message.received
+            for closing in converter.close(chunks.request_id, chunks.provider, whole):
                 yield closing

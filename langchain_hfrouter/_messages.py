@@ -157,9 +157,10 @@ def _assistant(message: AIMessage) -> ChatMessage:
         calls = list(_calls_in(blocks))
     content: str | list[Any] | None
     if isinstance(message.content, str):
-        content = message.content
+        content = message.content or _said(message.additional_kwargs.get("audio"))
     else:
-        parts = list(parts_of([b for b in blocks if kind_of(b) not in NOT_CONTENT]))
+        spoken = [_as_text(b) for b in blocks if kind_of(b) not in NOT_CONTENT]
+        parts = list(parts_of(spoken))
         only_text = all(isinstance(part, TextPart) for part in parts)
         content = "".join(cast("TextPart", p).text for p in parts) if only_text else parts
     return ChatMessage(
@@ -170,6 +171,17 @@ def _assistant(message: AIMessage) -> ChatMessage:
         reasoning=_own_reasoning(message, blocks),
         refusal=_refusal(message, blocks),
     )
+
+
+def _said(audio: Any) -> str:
+    """Return what a model said aloud: it can read its words again, not hear them."""
+    said = audio.get("transcript") if isinstance(audio, Mapping) else None
+    return said if isinstance(said, str) else ""
+
+
+def _as_text(block: Block) -> Block:
+    said = "" if isinstance(block, str) else _said(block.get("extras"))
+    return {"type": "text", "text": said} if said and kind_of(block) == "audio" else block
 
 
 def _calls_in(blocks: Sequence[Block]) -> Iterator[ToolCall]:

@@ -56,6 +56,7 @@ def _message(choice: Choice, metadata: dict[str, Any], usage: UsageMetadata | No
         kept["reasoning_content"] = answer.reasoning
     if answer.refusal:
         kept["refusal"] = answer.refusal
+    kept.update(sides(answer.received))
     calls, invalid = tool_calls(answer.tool_calls)
     return AIMessage(
         content=answer.text,
@@ -65,6 +66,19 @@ def _message(choice: Choice, metadata: dict[str, Any], usage: UsageMetadata | No
         usage_metadata=usage,
         response_metadata=metadata,
     )
+
+
+SIDES = ("audio", "annotations")
+"""What answers hold besides text that has a place in LangChain's messages."""
+
+
+def sides(received: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sound and the annotations of an answer, for ``additional_kwargs``.
+
+    Args:
+        received: What came besides the usual.
+    """
+    return {name: received[name] for name in SIDES if name in received}
 
 
 def tool_calls(

@@ -7,13 +7,19 @@ log probabilities, a refusal) is held back and sent once, on the closing chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_hfrouter._results import answer_metadata, arguments_of, usage_metadata
+from langchain_hfrouter._results import (
+    SIDES,
+    answer_metadata,
+    arguments_of,
+    sides,
+    usage_metadata,
+)
 from langchain_hfrouter.chat_models import PROVIDER
 from shared_core import ChatChunk, ToolArgumentsError, ToolCall, ToolCallDelta, Usage
 
@@ -35,6 +41,7 @@ class ChunkConverter:
         "_model",
         "_refusal",
         "_usage",
+        "heard",
     )
 
     def __init__(self, requested_model: str) -> None:
@@ -47,6 +54,7 @@ class ChunkConverter:
         self._logprobs: dict[str, Any] = {}
         self._refusal: list[str] = []
         self._arguments: dict[int, list[str]] = {}
+        self.heard = False  # whether there is sound, or annotations
 
     def convert(self, chunk: ChatChunk) -> ChatGenerationChunk | None:
         """Return what *chunk* adds to the answer, or None if that is nothing to show.
@@ -67,13 +75,17 @@ class ChunkConverter:
         return ChatGenerationChunk(message=message)
 
     def close(
-        self, request_id: str | None, inference_provider: str | None
+        self,
+        request_id: str | None,
+        inference_provider: str | None,
+        received: Mapping[str, Any] | None = None,
     ) -> Iterator[ChatGenerationChunk]:
         """Yield what closes the answer: torn calls marked as such, then metadata, once.
 
         Args:
             request_id: The server's id of the exchange.
             inference_provider: Who served the call.
+            received: What came besides the usual, if anything was ``heard``.
         """
         torn = [
             ToolCallChunk(type="tool_call_chunk", index=index, id=None, name=None, args=mark)
@@ -85,9 +97,11 @@ class ChunkConverter:
                 content="", tool_call_chunks=torn, response_metadata={"model_provider": PROVIDER}
             )
             yield ChatGenerationChunk(message=message)
-        yield self._last(request_id, inference_provider)
+        yield self._last(request_id, inference_provider, sides(received or {}))
 
-    def _last(self, request_id: str | None, inference_provider: str | None) -> ChatGenerationChunk:
+    def _last(
+        self, request_id: str | None, inference_provider: str | None, kept: dict[str, Any]
+    ) -> ChatGenerationChunk:
         metadata = answer_metadata(
             model=self._model,
             id=self._id,
@@ -102,7 +116,7 @@ class ChunkConverter:
         refusal = "".join(self._refusal)
         message = AIMessageChunk(
             content="",
-            additional_kwargs={"refusal": refusal} if refusal else {},
+            additional_kwargs={**({"refusal": refusal} if refusal else {}), **kept},
             usage_metadata=usage_metadata(self._usage),
             response_metadata=metadata,
             chunk_position="last",
@@ -125,11 +139,20 @@ class ChunkConverter:
             self._arguments.setdefault(delta.index, []).append(delta.arguments)
         if chunk.logprobs:
             _append(self._logprobs, chunk.logprobs)
+        if not self.heard:
+            self.heard = _has_sides(chunk.raw)
         fingerprint = chunk.raw.get("system_fingerprint")
         if isinstance(fingerprint, str) and fingerprint:
             self._fingerprint = fingerprint
         if isinstance(created := chunk.raw.get("created"), int):
             self._created = created
+
+
+def _has_sides(event: Mapping[str, Any]) -> bool:
+    choices = event.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    delta = first.get("delta") if isinstance(first, dict) else None
+    return isinstance(delta, dict) and any(delta.get(name) for name in SIDES)
 
 
 def _call_chunk(delta: ToolCallDelta) -> ToolCallChunk:

@@ -56,7 +56,12 @@ def translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock]
     return cast("list[types.ContentBlock]", blocks)
 
 
-_INDEXES = {"reasoning": "lc_rs_0", "text": "lc_txt_0", "refusal": "lc_rf_0"}
+_INDEXES = {
+    "reasoning": "lc_rs_0",
+    "text": "lc_txt_0",
+    "audio": "lc_au_0",
+    "refusal": "lc_rf_0",
+}
 
 
 def _spoken(message: AIMessage) -> list[dict[str, Any]]:
@@ -67,9 +72,50 @@ def _spoken(message: AIMessage) -> list[dict[str, Any]]:
         blocks.append({"type": "reasoning", "reasoning": reasoning})
     if message.content:
         blocks.append({"type": "text", "text": message.content})
+        if notes := _citations(message.additional_kwargs.get("annotations")):
+            blocks[-1]["annotations"] = notes
+    if sound := _audio(message.additional_kwargs.get("audio")):
+        blocks.append(sound)
     if refusal := message.additional_kwargs.get("refusal"):
         blocks.append({"type": "refusal", "refusal": refusal})
     return blocks
+
+
+def _audio(sound: Any) -> dict[str, Any] | None:
+    """Return a sound in OpenAI's form as a block; it does not say what kind of file it is."""
+    if not isinstance(sound, dict) or not isinstance(sound.get("data"), str):
+        return None
+    block = {"type": "audio", "base64": sound["data"], "mime_type": _kind_of_sound(sound)}
+    if isinstance(sound.get("id"), str):
+        block["id"] = sound["id"]
+    if isinstance(sound.get("transcript"), str):
+        block["extras"] = {"transcript": sound["transcript"]}
+    return block
+
+
+def _kind_of_sound(sound: dict[str, Any]) -> str:
+    form = sound.get("format")
+    if isinstance(form, str) and form:
+        return f"audio/{'mpeg' if form == 'mp3' else form}"
+    head = sound["data"][:8]
+    starts = {
+        "UklGR": "audio/wav",
+        "SUQz": "audio/mpeg",
+        "ZkxhQ": "audio/flac",
+        "T2dnU": "audio/ogg",
+    }
+    return next((kind for start, kind in starts.items() if head.startswith(start)), "audio/wav")
+
+
+def _citations(annotations: Any) -> list[dict[str, Any]]:
+    """Return OpenAI's ``url_citation`` annotations as LangChain's citations."""
+    found = []
+    for item in annotations if isinstance(annotations, list) else ():
+        inner = item.get("url_citation") if isinstance(item, dict) else None
+        if isinstance(inner, dict):
+            names = ("url", "title", "start_index", "end_index")
+            found.append({"type": "citation", **{n: inner[n] for n in names if n in inner}})
+    return found
 
 
 def _whole_call(call: Any) -> dict[str, Any]:

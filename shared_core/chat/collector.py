@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared_core.chat.received import Received
 from shared_core.chat.response import (
     REASONING_KEYS,
     ShapeError,
     content_text,
     kind_of,
     reasoning_of,
+    received_of,
 )
 from shared_core.chat.thinking import ThinkSplitter
 from shared_core.chat.tool_deltas import ToolCallMerger
@@ -26,6 +28,7 @@ class ChoiceCollector:
         "_extra",
         "_logprobs",
         "_reasoning",
+        "_received",
         "_refusal",
         "_text",
         "_think",
@@ -44,6 +47,7 @@ class ChoiceCollector:
         self._think = ThinkSplitter() if split_think else None
         self._logprobs: Any = None
         self._extra: dict[str, Any] = {}
+        self._received: dict[str, Received] = {}
 
     def add(self, wire: dict[str, Any]) -> ChatChunk:
         """Take one element of ``choices`` of an event and return its chunk.
@@ -81,6 +85,8 @@ class ChoiceCollector:
             self.finish_reason = reason
         if delta.get("refusal") or wire.get("logprobs") is not None:
             self._add_sides(delta.get("refusal"), wire.get("logprobs"), chunk)
+        for key, value in received_of(delta).items():
+            self._received.setdefault(key, Received()).add(value)
         if not wire.keys() <= _USUAL:
             for key, value in wire.items():
                 if key not in _USUAL and value is not None:
@@ -157,6 +163,7 @@ class ChoiceCollector:
             tool_calls=calls,
             reasoning=reasoning or None,
             refusal="".join(self._refusal) or None,
+            received={key: found.whole() for key, found in self._received.items()},
         )
         return Choice(self.index, message, self.finish_reason, self._logprobs, dict(self._extra))
 
@@ -177,6 +184,7 @@ class ChoiceCollector:
                 }
                 for call in choice.message.tool_calls
             ]
+        message.update(choice.message.received)
         return {
             "index": choice.index,
             "message": message,

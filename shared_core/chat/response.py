@@ -28,6 +28,9 @@ REASONING_KEYS = ("reasoning", "reasoning_content", "reasoning_text")
 """Where providers put reasoning, in the order in which they are asked."""
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
+_MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "refusal", "name", *REASONING_KEYS})
+"""Keys of a message that have a place in :class:`ChatMessage`."""
+
 _CHOICE_KEYS = frozenset({"index", "message", "delta", "finish_reason", "logprobs"})
 
 
@@ -220,6 +223,7 @@ def _choice(item: Any, position: int, split_think: bool) -> Choice:
         tool_calls=_tool_calls(wire.get("tool_calls")),
         reasoning=reasoning,
         refusal=refusal if isinstance(refusal, str) and refusal else None,
+        received=received_of(wire),
     )
     index = item.get("index")
     reason = item.get("finish_reason")
@@ -230,6 +234,17 @@ def _choice(item: Any, position: int, split_think: bool) -> Choice:
         logprobs=item.get("logprobs"),
         extra={key: value for key, value in item.items() if key not in _CHOICE_KEYS},
     )
+
+
+def received_of(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a message or delta that have no place of their own; no empty values."""
+    if message.keys() <= _MESSAGE_KEYS:
+        return {}
+    return {
+        key: value
+        for key, value in message.items()
+        if key not in _MESSAGE_KEYS and value not in (None, "", [], {})
+    }
 
 
 def content_text(content: Any) -> str | None:

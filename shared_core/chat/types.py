@@ -138,6 +138,8 @@ class ChatMessage:
         reasoning: What the model thought. Sent back only on request (``reasoning_echo``).
         refusal: Why the model refused, when it says so separately.
         extra: Further keys of the wire message; sent as they are.
+        received: Further keys of an answer, e.g. ``audio`` or ``annotations``. Never sent back:
+            models refuse what they did not ask for.
     """
 
     role: str
@@ -148,6 +150,7 @@ class ChatMessage:
     reasoning: str | None = None
     refusal: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    received: dict[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
