@@ -70,9 +70,12 @@ class Endpoint:
                 setting="base_url",
                 guidance="Call wait() first; it returns once the endpoint answers.",
             )
-        if self._client is None or self._client.settings.base_url != base_url:
-            self._client = self._endpoints._connect(base_url, self.info.repository)
-        return self._client
+        known = self._client
+        if known is not None and known.settings.base_url == base_url:
+            return known
+        made: RouterClient = self._endpoints._connect(base_url, self.info.repository)
+        self._client = made
+        return made
 
     @property
     def chat(self) -> Chat:
