@@ -58,6 +58,11 @@ class Loaded(NamedTuple):
     media_type: str | None
     url: str | None = None
 
+    def __repr__(self) -> str:
+        # Tracebacks that show locals must not show what the user sends.
+        size = "an address" if self.content is None else f"{len(self.content)} bytes"
+        return f"<Loaded {self.media_type}, {size}>"
+
 
 def load(source: Any, field: str, kind: Kind = "file") -> Loaded:
     """Return *source* as bytes with a media type, or as an address.

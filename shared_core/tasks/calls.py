@@ -71,7 +71,7 @@ def calling(
     except ValueError as exc:
         reason = str(exc)
     raise APIResponseValidationError(
-        f"Unusable answer to {spec.id}: {core.settings.redact(reason)}",
+        f"Unusable answer to {spec.id}: {core.redact(reason)}",
         guidance="The model may be of another task, or its server speaks another form; "
         "client.tasks.call() returns the answer as it came.",
         operation=spec.id,

@@ -35,7 +35,7 @@ DEFAULT_POLL_DEADLINE = 600.0
 cap; videos take minutes (protocol reference, 7.3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Payload:
     """The validated arguments of one call, before any provider's form.
 
@@ -56,6 +56,11 @@ class Payload:
     media_type: str | None = None
     url: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # Tracebacks that show locals must not show what the user sends.
+        size = "" if self.binary is None else f", {len(self.binary)} bytes"
+        return f"<Payload with {', '.join(self.parameters) or 'no parameters'}{size}>"
 
     @property
     def has_media(self) -> bool:
@@ -188,7 +193,7 @@ CALL_KEYWORDS = frozenset(Call.__annotations__)
 """Names that are taken out before a task's own function sees the rest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CallOptions:
     """The checked form of :class:`Call`, for codecs. Attributes as there."""
 
@@ -232,6 +237,10 @@ class CallOptions:
             fetch_urls=_flag("fetch_urls", call.get("fetch_urls", False)),
             allow_private_urls=_flag("allow_private_urls", call.get("allow_private_urls", False)),
         )
+
+    def __repr__(self) -> str:
+        # As above: headers may hold secrets.
+        return f"<CallOptions timeout={self.timeout}>"
 
     def headers(self, own: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the headers of a request: *own*, who pays, then the caller's, which win.

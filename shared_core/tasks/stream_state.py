@@ -66,7 +66,7 @@ class StreamState:
         self._settled = whole is not None
         self._watchers: list[Callable[[Outcome], None]] = []
         self.final: GenerationChunk | None = None
-        self._hide = core.settings.redact
+        self._hide = core.redact
         self._context: dict[str, Any] = {
             "operation": request.operation,
             "model": request.model,

@@ -73,7 +73,7 @@ def _whole(core: Core, request: WireRequest, answer: WireResponse) -> Generation
     except ValueError as exc:
         reason = str(exc)
     raise APIResponseValidationError(
-        f"Unusable answer to text-generation: {core.settings.redact(reason)}",
+        f"Unusable answer to text-generation: {core.redact(reason)}",
         operation=request.operation,
         model=request.model,
         provider=request.provider,

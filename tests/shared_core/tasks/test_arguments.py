@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from shared_core.client import RouterClient
 from shared_core.errors import InvalidSettingError, RouterError, UnsupportedTaskError
+from shared_core.media.input import load
 from shared_core.providers.hf_inference import address, body
 from shared_core.tasks import audio, creation, text, vision
 from shared_core.tasks.calls import generic
-from shared_core.tasks.spec import Payload
+from shared_core.tasks.spec import CallOptions, Payload
 
 PNG = b"\x89PNG\r\n\x1a\n...."
 PNG64 = base64.b64encode(PNG).decode()
@@ -373,3 +374,12 @@ def test_what_hf_inference_does_not_serve(name: str, args: list[Any], others: st
         with pytest.raises(UnsupportedTaskError) as caught:
             getattr(client.tasks, name)(*args, model="a/b")
     assert others in str(caught.value)
+
+
+def test_what_the_user_sends_is_not_shown() -> None:
+    payload = creation.image_to_image(b"\x89PNG\r\n\x1a\nprivate", "a private wish")
+    address = creation.image_to_image("https://a.example/x?signature=private")
+    options = CallOptions(extra_headers={"X-Key": "private"}, extra_body={"a": "private"})
+    for value in (payload, address, options, load(b"private", "file")):
+        assert "private" not in repr(value)
+    assert "prompt" in repr(payload)
