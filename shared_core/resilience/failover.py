@@ -274,8 +274,7 @@ class Member:
     def request(self, request: WireRequest) -> WireRequest | None:
         """Return *request* as it goes to this endpoint, None if it cannot go there."""
         assert request.rebuild is not None and self.settings is not None
-        token = self.endpoint.api_key
-        if token is not None and token.origin == "argument (not pickled)":
+        if lost_key(self.endpoint):
             raise MissingTokenError(
                 f"the endpoint {self.name} lost its api_key when it was pickled",
                 guidance="Give the api_key of an endpoint as a module-level function, or build "
@@ -304,6 +303,12 @@ def _no_token() -> None:
     return None
 
 
+def lost_key(endpoint: FailoverEndpoint) -> bool:
+    """Return whether the key of *endpoint* did not survive pickling."""
+    token = endpoint.api_key
+    return token is not None and token.origin == "argument (not pickled)"
+
+
 def settings_of(endpoint: FailoverEndpoint, own: Settings) -> Settings:
     """Return the client's settings *own* as they hold for *endpoint*.
 
@@ -314,7 +319,9 @@ def settings_of(endpoint: FailoverEndpoint, own: Settings) -> Settings:
     scheme, host, _ = origin_of(url)
     at_home = origin_of(url) == origin_of(own.base_url)
     on_hf = scheme == "https" and is_hf_host(host)
-    if endpoint.api_key is not None:
+    if lost_key(endpoint):
+        token = TokenSource(_no_token)  # it would look around, and find somebody else's
+    elif endpoint.api_key is not None:
         token = endpoint.api_key
     else:
         token = own.token if at_home or on_hf else TokenSource(_no_token)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from shared_core.errors import APIError, InvalidSettingError, RouterError
+from shared_core.errors import InvalidSettingError, RouterError
 from shared_core.flow import All, Flow, Send
 from shared_core.log import logger
 from shared_core.resilience.checks import number, whole
@@ -81,8 +81,8 @@ class Rounds:
         )
         try:
             answer = yield Send(request)
-        except APIError as error:
-            self.note(member, False, str(error.message))
+        except RouterError as error:
+            self.note(member, False, error.message)
         else:
             # Below 500 somebody is at home, even if it wants another path or token.
             self.note(member, answer.status < 500, f"status {answer.status}")

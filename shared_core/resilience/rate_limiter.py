@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -127,10 +127,11 @@ class RateLimiter:
         self.limit = limit
         self.name = name
         self._clock = clock
-        # Reentrant: an abandoned flow may give its place back while the garbage collector
-        # runs, in the very thread that is inside the lock.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._schedule = Schedule(limit.rates, clock())
+        # Who left the line, and when. An abandoned flow may end while the garbage collector
+        # runs, in the very thread that is inside the lock: it must not take it.
+        self._left: deque[tuple[Ticket, float]] = deque()
 
     def acquire(
         self, requests: float = 1, tokens: float = 0, *, timeout: float | None = None
@@ -157,11 +158,22 @@ class RateLimiter:
     def try_acquire(self, requests: float = 1, tokens: float = 0) -> bool:
         """Take a permit if there is one now; never waits. Asks the local buckets only."""
         with self._lock:
-            now = self._clock()
+            now = self._now()
             if self._schedule.wait(requests, tokens, now) > 0:
                 return False
             self._schedule.book(requests, tokens, now)
             return True
+
+    def wait(self, requests: float = 1, tokens: float = 0) -> float:
+        """Return the seconds that a caller would wait who came now; takes nothing."""
+        with self._lock:
+            return self._schedule.wait(requests, tokens, self._now())
+
+    def _now(self) -> float:
+        """Return the time, after those who left the line were taken out of it."""
+        while self._left:
+            self._schedule.cancel(*self._left.popleft())
+        return self._clock()
 
     def pause(self, seconds: float) -> None:
         """Let nobody who comes from now on go for *seconds*."""
@@ -171,7 +183,7 @@ class RateLimiter:
     def settle(self, ticket: Ticket, tokens: float) -> None:
         """Correct the tokens taken by *ticket* to *tokens*."""
         with self._lock:
-            self._schedule.settle(ticket, tokens, self._clock())
+            self._schedule.settle(ticket, tokens, self._now())
 
     def taking(
         self,
@@ -200,8 +212,7 @@ class RateLimiter:
                 held = True
             finally:
                 if not held:
-                    with self._lock:
-                        self._schedule.cancel(ticket, self._clock())
+                    self._left.append((ticket, self._clock()))
         if self.limit.store is not None:
             left = None if longest is None else max(longest - ticket.wait, 0.0)
             yield from self.limit.store.taking(self.limit, self.name, requests, tokens, left)
@@ -215,7 +226,7 @@ class RateLimiter:
         told: Callable[[float, bool], None] | None,
     ) -> Ticket:
         with self._lock:
-            now = self._clock()
+            now = self._now()
             wait = self._schedule.wait(requests, tokens, now)
             refused = longest is not None and wait > longest
             ticket = None if refused else self._schedule.book(requests, tokens, now)

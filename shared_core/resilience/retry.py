@@ -31,6 +31,7 @@ from shared_core.errors import (
     InvalidSettingError,
     NameResolutionError,
     RateLimitError,
+    RejectedError,
     RequestTimeoutError,
     ServiceUnavailableError,
     StreamEventError,
@@ -256,12 +257,18 @@ def retrying(
             the last error.
     """
     tries = 0
+    last: APIError | None = None
     while True:
         tries += 1
         try:
             result = yield from attempt()
+        except RejectedError as refusal:
+            if last is None:
+                raise
+            raise refusal from last  # e.g. a breaker that this call's failures opened
         except APIError as error:
             error.attempts = tries
+            last = error
             if not error.retryable:
                 raise
             allowed = budget.failed() and policy.allows(error, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -174,6 +175,17 @@ def test_each_endpoint_is_asked_with_its_own_token(server: FaultServer) -> None:
             client.health_checks().check_now()
         assert [one.headers["authorization"] for one in server.requests] == ["Bearer key-0"]
         assert [one.headers["authorization"] for one in other.requests] == ["Bearer key-1"]
+
+
+def test_a_pickled_client_asks_without_the_lost_token(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("*", GOOD)
+    client = RouterClient(api_key="hf_client", resilience=resilience(server.url))
+    monkeypatch.setenv("HF_TOKEN", "hf_ambient_token")
+    with pickle.loads(pickle.dumps(client)) as twin:
+        twin.health_checks().check_now()
+    assert "authorization" not in server.requests[0].headers
 
 
 @pytest.mark.anyio

@@ -14,6 +14,8 @@ from shared_core import (
     APIConnectionError,
     APIError,
     AsyncRouterClient,
+    BreakerPolicy,
+    CircuitOpenError,
     InvalidSettingError,
     Resilience,
     RetryEvent,
@@ -142,6 +144,15 @@ def test_budget_of_another_size_starts_full() -> None:
     (layer,) = client.resilience._layers
     assert layer.budget.tokens == 4  # type: ignore[attr-defined]
     assert RetryBudget(0.0, 0.5, 0.0).failed()
+
+
+def test_a_breaker_that_opens_on_the_way_names_the_cause(clock: Clock) -> None:
+    broken = ServiceUnavailableError("no", status_code=503)
+    policy = Resilience(retry=RetryPolicy(max_retries=5), breaker=BreakerPolicy(minimum_calls=2))
+    with pytest.raises(CircuitOpenError) as caught:
+        drive(pipeline(policy, clock).flow(call_of(), scripted(broken)), clock)
+    assert caught.value.__cause__ is broken
+    assert broken.attempts == 2
 
 
 # --- the rows of the retry table over sockets ---------------------------------------------
