@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from shared_core.errors import ResponseTooLargeError as ResponseTooLargeError
     from shared_core.errors import RouterError as RouterError
     from shared_core.errors import ServiceUnavailableError as ServiceUnavailableError
+    from shared_core.errors import StoreUnavailableError as StoreUnavailableError
     from shared_core.errors import StreamError as StreamError
     from shared_core.errors import StreamEventError as StreamEventError
     from shared_core.errors import StreamInterruptedError as StreamInterruptedError
@@ -326,6 +327,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ResponseTooLargeError",
         "RouterError",
         "ServiceUnavailableError",
+        "StoreUnavailableError",
         "StreamError",
         "StreamEventError",
         "StreamInterruptedError",

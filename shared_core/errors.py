@@ -145,6 +145,7 @@ __all__ = [
     "RouterError",
     "ServiceUnavailableError",
     "StatusContext",
+    "StoreUnavailableError",
     "StreamError",
     "StreamEventError",
     "StreamInterruptedError",
@@ -226,6 +227,12 @@ class StreamEventError(StreamError):
         self.type = error.type
         self.server_message = error.server_message
         self.body = error.body
+
+
+class StoreUnavailableError(ConfigurationError):
+    """A store of cached answers cannot be reached. Calls go on without it."""
+
+    guidance = "Repair the file or the server of the store, or give the cache another one."
 
 
 class RejectedError(RouterError):

@@ -20,14 +20,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from shared_core.callbacks import CacheEvent
-from shared_core.errors import APITimeoutError, InvalidSettingError, RouterError
+from shared_core.errors import (
+    APITimeoutError,
+    InvalidSettingError,
+    RouterError,
+    StoreUnavailableError,
+)
 from shared_core.flow import Flow, Perform
 from shared_core.resilience.cache_stores import (
     DEFAULT_BYTES,
     DEFAULT_ENTRIES,
     MemoryStore,
     Store,
-    StoreUnavailableError,
 )
 from shared_core.resilience.checks import number, whole
 from shared_core.resilience.single_flight import Flight, Flights
@@ -128,7 +132,7 @@ class Cache:
         self.single_flight = single_flight
         self._flights = Flights()
         self._lock = threading.RLock()
-        self._counts = dict.fromkeys(
+        self._counts: dict[str, int] = dict.fromkeys(
             ("hits", "misses", "joined", "stores", "bypassed", "failures"), 0
         )
 
@@ -137,7 +141,10 @@ class Cache:
         """What the cache did so far; blocks while the store counts."""
         with self._lock:
             counts = dict(self._counts)
-        entries, size = self.store.size()
+        try:
+            entries, size = self.store.size()
+        except StoreUnavailableError:
+            entries = size = -1
         evictions = getattr(self.store, "evictions", 0)
         return CacheStats(**counts, evictions=evictions, entries=entries, bytes=size)
 

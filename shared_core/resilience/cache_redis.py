@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from shared_core.errors import InvalidSettingError
-from shared_core.resilience.cache_stores import StoreUnavailableError
+from shared_core.errors import InvalidSettingError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -102,9 +101,10 @@ class RedisStore:
 
     def _do(self, command: Callable[[Redis], Any]) -> Any:
         with self._lock:
-            if self._client is None:
-                self._client = _redis().Redis.from_url(self._url, **self._options())
             client = self._client
+            if client is None:
+                client = _redis().Redis.from_url(self._url, **self._options())
+                self._client = client
         from redis.exceptions import RedisError
 
         try:

@@ -16,17 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared_core.errors import ConfigurationError, InvalidSettingError
+from shared_core.errors import InvalidSettingError, StoreUnavailableError
 
 DEFAULT_ENTRIES = 1000
 """Most answers kept: at a typical 2 KB each, 2 MB."""
 DEFAULT_BYTES = 64 * 2**20
 """Most bytes kept: 64 MiB, about 16,000 long answers."""
 _BUSY_SECONDS = 2.0  # how long a process waits for another one that writes the same file
-
-
-class StoreUnavailableError(ConfigurationError):
-    """A store of cached answers cannot be reached; the cache goes on without it."""
 
 
 class Store(Protocol):

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared_core import AsyncRouterClient, RouterClient
-from shared_core.errors import InvalidSettingError
+from shared_core.errors import InvalidSettingError, StoreUnavailableError
 from shared_core.resilience.cache import Cache
 from shared_core.resilience.cache_redis import RedisStore
-from shared_core.resilience.cache_stores import MemoryStore, SQLiteStore, StoreUnavailableError
+from shared_core.resilience.cache_stores import MemoryStore, SQLiteStore
 from shared_core.resilience.pipeline import Resilience
 from tests.helpers.fault_server import FaultServer
 from tests.shared_core.telemetry.replies import CHAT, answer, options
