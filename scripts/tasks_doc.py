@@ -74,6 +74,13 @@ A file that comes back is a `Media`: `.content`, `.media_type`, `.save(path)`, `
 Pillow). `shared_core.draw_boxes(image, detections)` and `draw_masks(image, segments)` draw what
 was found into the image.
 
+**Many texts to order?** `client.tasks.rerank(query, texts)` sends `text_ranking` in batches and
+returns one list, the best first, with the indexes of the whole; `method="sentence-similarity"`
+asks an embedding model instead, which hf-inference serves.
+
+**Text completion** at a server of your own: `base_url="http://host/v1"` sends `text_generation`
+to `/v1/completions`. It streams from there, from TGI, and from the providers in the table.
+
 **No row for your task?** `client.tasks.call("task-id", inputs, parameters, file=...,
 result=Type)` sends hf-inference's general form and checks the answer against a type of yours.
 `mask-generation` and `keypoint-detection` are of this kind: the Hub lists them, but nobody has

@@ -316,7 +316,8 @@ def text_ranking(
     """Order texts by how well they answer a query (rerank); the best first.
 
     Served by TEI and servers like it, at ``/rerank`` of the address that is the model or the
-    base URL; hf-inference has no documented route for it.
+    base URL, and in Cohere's form at an address that ends in ``/v1/rerank``; hf-inference has no
+    documented route for it.
 
     Args:
         query: The query.

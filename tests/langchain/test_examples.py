@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.fault_server import FaultServer, json_reply
+from shared_core import RouterClient
+from tests.helpers.fault_server import FaultServer, json_reply, reply, sse
 from tests.helpers.gateway import gateway
 from tests.helpers.servers import ROOT
 from tests.langchain.conftest import png
 from tests.langchain.script import whole
+from tests.langchain.test_decisions import HAS_DECISIONS
 from tests.langchain.test_profiles import ENTRY
 
 FOLDER = ROOT / "examples" / "langchain"
@@ -35,7 +37,13 @@ SCRIPTED = {
     "images": ["A logo."],
     "errors": ["Not found:", "Request id: req-9"],
     "model_profile": ["shipped:", "'structured_output': True"],
+    "rerank": ["0.6", "To reset your password"],
+    "completion": ["whole:  there was a fox.", "streamed:  there was a fox."],
+    "task_tools": ["generate_image {'prompt': 'a lighthouse'}", "saved lighthouse.png", "A logo."],
 }
+DECISIONS = {"decisions": ["money 0.75", "urgent 0.75"]}
+MODELS = "/hf-inference/models"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.fixture
@@ -44,10 +52,38 @@ def scripted() -> Iterator[str]:
     with FaultServer() as server:
 
         def answer(request):  # type: ignore[no-untyped-def]
-            if request.json()["model"] == "no-such/model":
+            body = request.json()
+            if body["model"] == "no-such/model":
                 return json_reply(missing, 404, {"x-request-id": "req-9"})
+            if body.get("tools") and body["messages"][-1]["role"] == "user":
+                wanted = {"name": "generate_image", "arguments": '{"prompt": "a lighthouse"}'}
+                return whole(
+                    None, tool_calls=[{"id": "c1", "type": "function", "function": wanted}]
+                )
             return whole("A logo.")
 
+        def complete(request):  # type: ignore[no-untyped-def]
+            pieces = [(" there", None), (" was a fox.", "stop")]
+            if not request.json().get("stream"):
+                pieces = [("".join(text for text, _ in pieces), "stop")]
+            choices = [{"index": 0, "text": t, "finish_reason": reason} for t, reason in pieces]
+            events = [{"choices": [choice]} for choice in choices]
+            return sse(*events) if len(events) > 1 else json_reply(events[0])
+
+        def compare(request):  # type: ignore[no-untyped-def]
+            inputs = request.json()["inputs"]
+            tasks = RouterClient(local=True).tasks
+            return json_reply(tasks.sentence_similarity(**inputs))
+
+        def classify(request):  # type: ignore[no-untyped-def]
+            labels = request.json()["parameters"]["candidate_labels"]
+            return json_reply({"labels": labels, "scores": [0.75, 0.25]})
+
+        server.on("/together/v1/completions", complete)
+        server.on(f"{MODELS}/{MINILM}/pipeline/sentence-similarity", compare)
+        server.on(f"{MODELS}/facebook/bart-large-mnli", classify)
+        picture = reply(200, png(), {"content-type": "image/png"})
+        server.on(f"{MODELS}/black-forest-labs/FLUX.1-schnell", picture)
         server.on("/v1/chat/completions", answer)
         server.on("/v1/models/openai/gpt-oss-120b", json_reply(ENTRY))
         server.on("/v1/models", json_reply({"object": "list", "data": [ENTRY]}))
@@ -72,7 +108,7 @@ def run(program: str, url: str, folder: Path, *arguments: str) -> str:
 
 
 def test_every_program_is_run_here_and_short() -> None:
-    assert sorted([*REAL, *SCRIPTED]) == PROGRAMS
+    assert sorted([*REAL, *SCRIPTED, *DECISIONS]) == PROGRAMS
     for program in PROGRAMS:
         assert len((FOLDER / f"{program}.py").read_text(encoding="utf-8").splitlines()) < 40
 
@@ -90,6 +126,13 @@ def test_program_on_real_models(
 def test_program_on_a_scripted_server(program: str, tmp_path: Path, scripted: str) -> None:
     shown = run(program, scripted, tmp_path)
     assert [text for text in SCRIPTED[program] if text not in shown] == [], shown
+
+
+@pytest.mark.skipif(not HAS_DECISIONS, reason="decisions: this langchain-core has none")
+@pytest.mark.parametrize("program", DECISIONS)
+def test_program_of_decisions(program: str, tmp_path: Path, scripted: str) -> None:
+    shown = run(program, scripted, tmp_path)
+    assert [text for text in DECISIONS[program] if text not in shown] == [], shown
 
 
 def test_the_picture_may_be_a_file(tmp_path: Path, scripted: str) -> None:
