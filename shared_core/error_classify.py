@@ -160,7 +160,8 @@ def _bad_request(facts: Facts) -> Verdict | None:
         return kinds.UnsupportedParameterError, None
     if facts.status == 422 and facts.message and "missing field `value`" in facts.message:
         return kinds.UnprocessableEntityError, (
-            "This TGI server wants response_format as {'type': 'json_object', 'value': schema}."
+            "This TGI server wants response_format in its own form: pass dialect='tgi', or "
+            "{'type': 'json_object', 'value': schema}."
         )
     return None
 

@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared_core import InvalidSettingError, RouterClient, parse_json_text
-from tests.helpers.fault_server import FaultServer, json_reply
+from shared_core import (
+    InvalidSettingError,
+    RouterClient,
+    UnprocessableEntityError,
+    parse_json_text,
+)
+from tests.helpers.fault_server import FaultServer, json_reply, text_reply
 
 SCHEMA = {
     "title": "City",
@@ -71,3 +76,12 @@ def test_real_server_enforces_the_schema(llama_chat_url: str) -> None:
             temperature=0,
         )
     assert parse_json_text(answer.text) == {"city": "Paris"}
+
+
+def test_refusal_of_a_tgi_server_names_the_dialect() -> None:
+    with FaultServer() as server:
+        body = "Failed to deserialize the JSON body: response_format: missing field `value`"
+        server.on("/v1/chat/completions", text_reply(body, 422))
+        with RouterClient("m", api_key="x", base_url=server.url) as client:
+            with pytest.raises(UnprocessableEntityError, match="dialect='tgi'"):
+                client.chat.create("Hi", response_format=SCHEMA)
