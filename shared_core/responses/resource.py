@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from shared_core.chat.response import Answered
 from shared_core.chat.stream_state import Observers, StreamState
+from shared_core.config.validate import split_model
 from shared_core.flow import Flow, Receive
 from shared_core.responses.decoder import ResponseDecoder
 from shared_core.responses.params import ResponseParams
@@ -25,8 +26,36 @@ if TYPE_CHECKING:
     from shared_core.core import Core
 
 
+def _built(
+    core: Core, given: Input | Sequence[Input], params: ResponseParams, *, stream: bool
+) -> WireRequest:
+    """Return the request, able to be made again for another endpoint if that may be needed."""
+    request = build(core.settings, given, params, stream=stream, defaults=core.defaults)
+    if core.rebuilds:
+        request.rebuild = lambda settings, model, provider: build(
+            settings,
+            given,
+            _elsewhere(params, model, provider),
+            stream=stream,
+            defaults=core.defaults,
+        )
+    return request
+
+
+def _elsewhere(params: ResponseParams, model: str | None, provider: str | None) -> ResponseParams:
+    """Return *params* with what an endpoint has of its own: its model, its provider."""
+    if model is None and provider is None:
+        return params
+    changed: dict[str, Any] = {**params, "provider": provider, "policy": None}
+    if model is not None:
+        changed["model"] = model
+    elif isinstance(changed.get("model"), str):
+        changed["model"] = split_model(changed["model"])[0]
+    return cast("ResponseParams", changed)
+
+
 def _creating(core: Core, given: Input | Sequence[Input], params: ResponseParams) -> Flow[Response]:
-    request = build(core.settings, given, params, stream=False, defaults=core.defaults)
+    request = _built(core, given, params, stream=False)
 
     def parse(response: WireResponse) -> Response:
         return response_of(response.content, _answered(response, request, core))
@@ -48,7 +77,7 @@ def _streaming(
     """
     from shared_core.core import CallContext
 
-    request = build(core.settings, given, params, stream=True, defaults=core.defaults)
+    request = _built(core, given, params, stream=True)
     listeners = (*core.callbacks, *_callbacks(params))
     context = CallContext.of(request) if listeners else None
     observers = Observers(listeners, context) if context is not None else None

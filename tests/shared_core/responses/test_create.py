@@ -11,6 +11,8 @@ import pytest
 from shared_core import (
     AsyncRouterClient,
     ChatMessage,
+    Failover,
+    FailoverEndpoint,
     FunctionCall,
     FunctionCallOutput,
     ImagePart,
@@ -20,6 +22,7 @@ from shared_core import (
     MCPTool,
     OutputMessage,
     ReasoningItem,
+    Resilience,
     RetryPolicy,
     RouterClient,
     ToolArgumentsError,
@@ -406,3 +409,18 @@ def test_real_server(llama_chat_url: str, kind: str) -> None:
     assert response.status == "completed"
     assert response.usage is not None
     assert response.usage.prompt_tokens > 5
+
+
+def test_another_endpoint_answers_when_the_first_is_down(server: FaultServer, create: Any) -> None:
+    with FaultServer() as other:
+        server.on(PATH, json_reply({"error": "down"}, 503))
+        other.on(PATH, json_reply(WHOLE))
+        places = [
+            FailoverEndpoint(f"{server.url}/v1"),
+            FailoverEndpoint(f"{other.url}/v1", model="c/d"),
+        ]
+        resilience = Resilience(failover=Failover(places))
+        response = create("Hello", client={"resilience": resilience})
+        assert response.output_text == "Hi there"
+        assert other.requests[0].json() == {"model": "c/d", "input": "Hello"}
+        assert "authorization" not in other.requests[0].headers
