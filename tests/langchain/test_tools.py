@@ -6,6 +6,7 @@ import base64
 import copy
 import pickle
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,9 @@ def test_an_agent_uses_them_and_its_state_is_kept(server: FaultServer) -> None:
     assert messages[2].artifact.content == png()
     kept = agent.get_state(config).values["messages"][2]
     assert "Made a file" in kept.content
+    # A checkpoint keeps the fields; versions differ in whether it keeps the class.
+    fields = kept.artifact if isinstance(kept.artifact, dict) else asdict(kept.artifact)
+    assert fields == {"content": png(), "media_type": "image/png", "url": None}
 
 
 class TestStandardUnit(ToolsUnitTests):
