@@ -49,8 +49,12 @@ class Secret:
 
     @property
     def is_hub_token(self) -> bool:
-        """Whether it is a token of the Hub: those, OAuth tokens included, begin with ``hf_``."""
-        return self._value.startswith("hf_")
+        """Whether it is a token of the Hub, to be shown to nobody else.
+
+        Those, OAuth tokens included, begin with ``hf_``. A JSON Web Token (``eyJ``, the
+        base64 of ``{"``) is an identity, as CI gets one: no provider's key looks like that.
+        """
+        return self._value.startswith(("hf_", "eyJ"))
 
     def fingerprint(self) -> str:
         """Return a digest that tells two values apart and does not show them."""

@@ -330,3 +330,16 @@ class TestFiles:
         assert hub_token_path({"HF_HOME": "~/b"}) == home / "b" / "token"
         assert hub_token_path({"XDG_CACHE_HOME": "/c"}) == Path("/c/huggingface/token")
         assert hub_token_path({}) == home / ".cache" / "huggingface" / "token"
+
+
+@pytest.mark.parametrize(
+    ("value", "hubs"),
+    [("hf_abc", True), ("hf_oauth_abc", True), ("eyJhbGciOi.e30.x", True), ("gsk_abc", False)],
+)
+def test_identities_are_never_taken_for_a_providers_key(value: str, hubs: bool) -> None:
+    from shared_core.config.providers import goes_direct
+    from shared_core.config.settings import Settings
+
+    assert Secret(value).is_hub_token is hubs
+    settings = Settings.resolve(api_key=value, env={})
+    assert goes_direct(settings, "groq") is not hubs
