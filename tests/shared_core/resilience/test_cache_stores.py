@@ -6,11 +6,9 @@ import asyncio
 import copy
 import multiprocessing
 import pickle
-import shutil
 import socket
 import sqlite3
 import stat
-import subprocess
 import threading
 import time
 from collections import OrderedDict
@@ -209,31 +207,6 @@ def test_a_file_serves_clients_and_holds_neither_token_nor_prompt(tmp_path: Path
     with sqlite3.connect(tmp_path / "cache.db") as connection:
         assert [len(key) for (key,) in connection.execute("SELECT key FROM entries")] == [64]
     connection.close()
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("redis")
-    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
-    try:
-        url = f"redis://127.0.0.1:{port}/0"
-        for _ in range(200):
-            try:
-                RedisStore(url).get("x")
-                break
-            except StoreUnavailableError:
-                time.sleep(0.02)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def test_redis_keeps_entries_for_their_time(redis_url: str) -> None:
