@@ -7,6 +7,7 @@ A tool answers with a text for the model and an artifact for the program: the ty
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -117,13 +118,14 @@ class HFRouterTool(RouterConnection, BaseTool):
                 setting=str(self.file_argument),
             )
         root = Path(self.folder).resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
-            raise InvalidSettingError(
-                f"there is no file {name[:100]!r} in the shared folder",
-                setting=str(self.file_argument),
-            )
-        return path
+        with contextlib.suppress(OSError, ValueError):  # no name of a file at all
+            path = (root / name).resolve()
+            if path.is_relative_to(root) and path.is_file():
+                return path
+        raise InvalidSettingError(
+            f"there is no file {name[:100]!r} in the shared folder",
+            setting=str(self.file_argument),
+        )
 
     def _answer(self, result: Any) -> tuple[Any, Any]:
         from langchain_hfrouter._tool_results import in_words

@@ -188,7 +188,15 @@ def test_files_go_through_the_folder_only(server: FaultServer, tmp_path: Path) -
     assert reader.invoke({"image": name}) == "a cat"
     assert server.requests[-1].body == png()
     count = len(server.requests)
-    for outside in ("../secret.png", str(tmp_path / "secret.png"), "link.png", "none.png", "."):
+    for outside in (
+        "../secret.png",
+        str(tmp_path / "secret.png"),
+        "link.png",
+        "none.png",
+        ".",
+        "a\0b",
+        "x" * 5000,
+    ):
         with pytest.raises(shared_core.InvalidSettingError, match="no file"):
             reader.invoke({"image": outside})
     with pytest.raises(shared_core.InvalidSettingError, match="http"):
