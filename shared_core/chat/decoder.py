@@ -323,11 +323,12 @@ class ChatStreamDecoder:
 
     def _too_large(self, what: str) -> ResponseTooLargeError:
         error = ResponseTooLargeError(
-            f"{what} (limits.max_event_bytes)",
+            what,
             status_code=self._answered.status,
             content_type=self._answered.headers.get("content-type"),
             headers=self._answered.headers,
             **self._answered.error_context(),
         )
+        error.guidance = "If you trust the server, raise limits=Limits(max_event_bytes=...)."
         error.partial = self.partial()
         return error

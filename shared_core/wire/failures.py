@@ -117,9 +117,11 @@ def translate(exc: BaseException, call: Call) -> APIError:
         return _lost(fault, call)
     if fault.kind == "header":
         limit = call.settings.limits.max_header_bytes
-        return ResponseTooLargeError(
+        error = ResponseTooLargeError(
             f"{call.host} sent response headers of more than {limit:,} bytes", **call.context()
         )
+        error.guidance = "If you trust the server, raise limits=Limits(max_header_bytes=...)."
+        return error
     if fault.kind == "protocol":
         return _protocol(fault, call)
     return _unreachable(fault, call)

@@ -456,6 +456,7 @@ def test_broken_event(broken: bytes) -> None:
 def test_event_over_the_limit() -> None:
     decoder = bad(ResponseTooLargeError, text("a"), b"data: " + b"x" * 5000, limit=2000)
     assert "max_event_bytes" in str(decoder.error)
+    assert "max_body_bytes" not in str(decoder.error)
     assert decoder.error is not None and decoder.error.partial.text == "a"
     assert decoder.partial().text == "a"
 

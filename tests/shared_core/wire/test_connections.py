@@ -340,8 +340,10 @@ def test_answer_that_echoes_the_token(caller: Caller) -> None:
 @pytest.mark.parametrize("size", [70_000, 4 * 2**20])
 def test_huge_header(caller: Caller, server: FaultServer, size: int) -> None:
     server.on("/x", huge_header(size))
-    with pytest.raises(ResponseTooLargeError, match="headers of more than 65,536 bytes"):
+    with pytest.raises(ResponseTooLargeError, match="headers of more than 65,536 bytes") as caught:
         caller.send(server.url + "/x")
+    assert "max_header_bytes" in str(caught.value)
+    assert "max_body_bytes" not in str(caught.value)
     assert server.wait_open(0)
 
 
