@@ -7,7 +7,7 @@ import logging
 import pickle
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from llama_index.core.schema import BaseComponent
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
@@ -156,13 +156,31 @@ class RouterComponent(BaseComponent):
 
     _clients: Clients = PrivateAttr(default_factory=Clients)
 
+    keyword_aliases: ClassVar[dict[str, str]] = {
+        "token": "api_key",
+        "api_base": "base_url",
+        "headers": "default_headers",
+    }
+    """Other names of constructor keywords, as ``HuggingFaceInferenceAPI`` and ``OpenAILike``
+    call them."""
+
     def __init__(self, **data: Any) -> None:
-        for name in data:
-            if name not in type(self).model_fields:
+        fields = type(self).model_fields
+        accepted: dict[str, Any] = {}
+        for name, value in data.items():
+            field = self.keyword_aliases.get(name, name)
+            if field not in fields:
                 from shared_core import unknown_keyword
 
-                raise unknown_keyword(name, type(self).model_fields)
-        super().__init__(**data)
+                raise unknown_keyword(name, [*fields, *self.keyword_aliases])
+            if field in accepted:
+                from shared_core import InvalidSettingError
+
+                raise InvalidSettingError(
+                    f"{name} and {field} are one setting, given twice", setting=name
+                )
+            accepted[field] = value
+        super().__init__(**accepted)
 
     def _client(self) -> RouterClient:
         from shared_core import RouterClient

@@ -103,7 +103,8 @@ class HFRouter(RouterComponent, ToolCalling):
         """Check and keep the settings; nothing is opened and no token is looked for.
 
         Args:
-            model: Hub id, maybe with a suffix. Not needed with ``local``.
+            model: Hub id, maybe with a suffix. Also taken as ``model_name``. Not needed with
+                ``local``.
             **data: Any other attribute of this class or of the framework's ``LLM``.
 
         Raises:
@@ -111,6 +112,8 @@ class HFRouter(RouterComponent, ToolCalling):
                 model is missing.
             ValidationError: A value has the wrong type or range.
         """
+        if model is None:
+            model = data.pop("model_name", None)
         if model is not None:
             data["model"] = model
         local = local_models(data)

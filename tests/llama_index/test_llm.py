@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.callbacks.token_counting import get_tokens_from_response
 
-from llama_index_hfrouter import HFRouter
+from llama_index_hfrouter import HFRouter, HFRouterEmbedding
 from shared_core import InvalidSettingError
 from tests.helpers.fault_server import json_reply
 from tests.llama_index.stub_server import StubRouter, call, chunk, say, stream
@@ -376,6 +376,24 @@ def test_construction_needs_no_token_and_opens_nothing() -> None:
 def test_unknown_constructor_keywords_name_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(InvalidSettingError, match=nearest):
         HFRouter("a/b", **{name: 1})
+
+
+def test_keywords_as_other_packages_call_them(stub: StubRouter) -> None:
+    llm = HFRouter(
+        model_name="a/b", token="t-1", api_base=stub.base_url, headers={"x-team": "blue"}
+    )
+    assert llm.model == "a/b"
+    assert llm.base_url == stub.base_url
+    assert llm.default_headers == {"x-team": "blue"}
+    assert llm.api_key is not None and "t-1" not in repr(llm)
+    embedding = HFRouterEmbedding(model_name="a/b", token="t-1", api_base=stub.base_url)
+    assert embedding.base_url == stub.base_url
+
+
+@pytest.mark.parametrize("twice", [{"token": "a", "api_key": "b"}, {"model_name": "c/d"}])
+def test_one_setting_by_two_names_is_refused(twice: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettingError, match=r"given twice|model_name"):
+        HFRouter("a/b", **twice)
 
 
 @pytest.mark.parametrize("options", [{}, {"model": ""}, {"temperature": 0}])
