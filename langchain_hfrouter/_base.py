@@ -77,7 +77,8 @@ class _Clients(dict[str, Any]):
 class RouterConnection(BaseModel):
     """Connection settings of a model object."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    # An error of pydantic's would otherwise show a token of the wrong type.
+    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     api_key: SecretStr | Callable[[], Any] | None = Field(
         default_factory=_token_of_environment, exclude=True, repr=False

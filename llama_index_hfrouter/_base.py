@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from llama_index.core.schema import BaseComponent
-from pydantic import BaseModel, Field, PrivateAttr, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 if TYPE_CHECKING:
     from shared_core import AsyncRouterClient, LocalModels, RouterClient
@@ -132,6 +132,9 @@ class RouterComponent(BaseComponent):
             ``LocalModels``.
         callbacks: Told of requests, responses, chunks, retries and errors.
     """
+
+    # An error of pydantic's would otherwise show a token of the wrong type.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     api_key: SecretStr | Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
     base_url: str | None = Field(default=None, description="Where requests go.")

@@ -366,3 +366,12 @@ def test_a_cached_answer_replays_as_events() -> None:
         assert len(server.requests) == 1
     assert first.content_blocks == second.content_blocks
     assert [block["type"] for block in second.content_blocks] == ["text", "tool_call"]
+
+
+@pytest.mark.parametrize("kind", [ChatHFRouter, HFRouterEmbeddings])
+@pytest.mark.parametrize("wrap", [lambda secret: {"token": secret}, lambda secret: [secret]])
+def test_a_token_of_the_wrong_type_is_refused_unseen(kind: Any, wrap: Any) -> None:
+    secret = "hf_NobodyShouldSeeThis"
+    with pytest.raises(ValueError, match="api_key") as caught:
+        kind(model="a/b", api_key=wrap(secret))
+    assert secret not in str(caught.value) + repr(caught.value)

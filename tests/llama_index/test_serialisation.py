@@ -169,3 +169,19 @@ def test_unpickling_runs_the_strict_constructor_with_all_base_fields() -> None:
     assert restored.system_prompt == "s"
     assert restored.messages_to_prompt is str
     assert restored._clients is not llm._clients
+
+
+@pytest.mark.parametrize("kind", [HFRouter, HFRouterEmbedding])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": {"token": SECRET}},
+        {"api_key": [SECRET]},
+        {"default_headers": [("authorization", SECRET)]},
+        {"default_headers": {"authorization": [SECRET]}},
+    ],
+)
+def test_a_secret_of_the_wrong_type_is_refused_unseen(kind: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"api_key|default_headers") as caught:
+        kind("a/b", **options)
+    assert SECRET not in str(caught.value) + repr(caught.value)
