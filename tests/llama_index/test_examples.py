@@ -16,7 +16,7 @@ from tests.helpers.servers import ROOT
 from tests.llama_index.stub_server import StubRouter, call, say, vector
 from tests.llama_index.test_messages import PNG
 
-pytestmark = pytest.mark.filterwarnings("default")  # as outside of the tests
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the framework
 
 FOLDER = ROOT / "examples" / "llama_index"
 MODEL = "openai/gpt-oss-120b"
