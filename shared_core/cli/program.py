@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from shared_core import ConfigurationError, RouterError, __version__
-from shared_core.cli import ask, chat, doctor, embed, endpoints, models
+from shared_core.cli import ask, chat, doctor, embed, endpoints, models, task
 from shared_core.cli.output import UsageError, complain, discard_output
 
 FAILED, WRONG_USAGE, NO_READER = 1, 2, 141
@@ -18,15 +18,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="hfrouter",
-        description="Ask documents, chat, embed and look at models through the Hugging Face "
-        "router, or offline with --local.",
+        description="Ask documents, chat, embed, call any task and look at models through the "
+        "Hugging Face router, or offline with --local.",
         epilog="The token is taken from HF_TOKEN and the other documented places; "
         "'hfrouter doctor' says which. Exit codes: 0 done, 1 failed, 2 wrong usage or "
         "configuration, 130 interrupted.",
     )
     root.add_argument("--version", action="version", version=f"hfrouter {__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (ask, chat, embed, models, endpoints, doctor):
+    for module in (ask, chat, embed, task, models, endpoints, doctor):
         command = module.add(commands)
         command.set_defaults(run=module.run)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
