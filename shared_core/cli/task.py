@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from shared_core.media.output import Media
     from shared_core.tasks.spec import JobProgress, TaskSpec
 
+REPORT_EVERY = 10.0
+"""Seconds after which a queued job that did not move is mentioned again."""
+
 _CALL = ("provider", "provider_id", "poll_interval", "poll_deadline")
 
 
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     given = _parser(spec).parse_args(options.arguments)
     options.debug = options.debug or given.debug
     target = _Target(given.out)
-    if spec.binary_output:
+    if spec.binary_output or given.out is not None:
         target.check()
     call = {name: getattr(given, name) for name in _CALL if getattr(given, name) is not None}
     if given.parameter:
@@ -141,14 +144,16 @@ def _assignment(word: str) -> tuple[str, Any]:
 
 
 class _Reporter:
-    """Tells on stderr where a queued job stands, when that changes."""
+    """Tells on stderr where a queued job stands: when that changes, and every ten seconds."""
 
     def __init__(self) -> None:
         self._last = ""
+        self._next = 0.0
 
     def __call__(self, job: JobProgress) -> None:
-        if job.status != self._last:
+        if job.status != self._last or job.elapsed >= self._next:
             self._last = job.status
+            self._next = job.elapsed + REPORT_EVERY
             note(f"{job.provider}: {job.status} after {job.elapsed:.0f} s")
 
 

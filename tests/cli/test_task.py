@@ -14,6 +14,8 @@ import pytest
 
 from shared_core.cli import signature
 from shared_core.cli.task import _parser as parser_of
+from shared_core.cli.task import _Reporter as Reporter
+from shared_core.tasks.spec import JobProgress
 from shared_core.tasks.table import TASKS
 from tests.cli.conftest import Command
 from tests.helpers.fault_server import FaultServer, json_reply, reply
@@ -249,9 +251,11 @@ def test_terminal_shows_no_file(
     assert server.requests == [], "refused before anything is paid for"
 
 
-def test_folder_that_is_not_there(task: Command, server: FaultServer) -> None:
-    done = task("text-to-image", "a cat", "--model", MODEL, "--out", "none/cat.png")
+@pytest.mark.parametrize("name", ["text-to-image", "depth-estimation"])
+def test_folder_that_is_not_there(task: Command, server: FaultServer, name: str) -> None:
+    done = task(name, "a", "--model", MODEL, "--out", "none/cat.png")
     assert done.returncode == 2
+    assert "--out none/cat.png" in done.stderr
     assert server.requests == []
 
 
@@ -297,6 +301,20 @@ def test_queued_job_tells_where_it_is(task: Command, server: FaultServer, tmp_pa
     assert len(told) == 1
     assert told[0].startswith("fal-ai: ")
     assert "IN_PROGRESS" not in done.stdout
+
+
+def test_job_that_does_not_move_is_mentioned_again(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Reporter()
+    for at, elapsed in enumerate((0.0, 3.0, 9.0, 11.0, 12.0)):
+        report(JobProgress("fal-ai", "j1", "IN_QUEUE", elapsed, at))
+    told = [f"fal-ai: IN_QUEUE after {elapsed} s" for elapsed in (0, 11)]
+    assert capsys.readouterr().err.splitlines() == told
+
+
+def test_text_that_looks_like_an_option(task: Command, server: FaultServer) -> None:
+    server.on(PLACE, json_reply(LABELS))
+    assert task("--debug", "text-classification", "--model", MODEL, "--", "--cold").returncode == 0
+    assert server.requests[0].json() == {"inputs": "--cold"}
 
 
 def test_error_of_the_server(task: Command, server: FaultServer) -> None:
