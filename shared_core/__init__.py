@@ -210,6 +210,7 @@ if TYPE_CHECKING:
     from shared_core.tasks.spec import TaskSpec as TaskSpec
     from shared_core.tasks.stream import AsyncTextStream as AsyncTextStream
     from shared_core.tasks.stream import TextStream as TextStream
+    from shared_core.tasks.table import TASKS as TASKS
     from shared_core.telemetry.logs import CallLogger as CallLogger
     from shared_core.telemetry.metrics import Metrics as Metrics
     from shared_core.telemetry.metrics import MetricsSnapshot as MetricsSnapshot
@@ -409,6 +410,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "WrittenText",
     ),
     "shared_core.tasks.spec": ("JobProgress", "Payload", "TaskSpec"),
+    "shared_core.tasks.table": ("TASKS",),
     "shared_core.tasks.stream": ("AsyncTextStream", "TextStream"),
     "shared_core.telemetry.logs": ("CallLogger",),
     "shared_core.telemetry.metrics": ("Metrics", "MetricsSnapshot"),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from shared_core.tasks.spec import TaskSpec
+from shared_core import TaskSpec
 
 
 class File:

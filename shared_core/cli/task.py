@@ -16,13 +16,16 @@ from shared_core.cli.options import seconds
 from shared_core.cli.output import UsageError, note, table
 
 if TYPE_CHECKING:
-    from shared_core.media.output import Media
-    from shared_core.tasks.spec import JobProgress, TaskSpec
+    from shared_core import JobProgress, Media, TaskSpec
 
 REPORT_EVERY = 10.0
 """Seconds after which a queued job that did not move is mentioned again."""
 
 _CALL = ("provider", "provider_id", "poll_interval", "poll_deadline")
+
+
+_WITH_FILES_INSIDE = frozenset({"audio-to-audio", "depth-estimation", "image-segmentation"})
+"""Tasks whose results are lists or objects that hold files: sounds, a depth map, masks."""
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -41,8 +44,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    from shared_core import TASKS
     from shared_core.cli import signature
-    from shared_core.tasks.table import TASKS
 
     if options.list:
         rows = [(name, row.summary.replace("``", "")) for name, row in TASKS.items()]
@@ -127,10 +130,7 @@ def _parser(spec: TaskSpec[..., Any]) -> argparse.ArgumentParser:
 
 
 def _has_files(spec: TaskSpec[..., Any]) -> bool:
-    from shared_core.tasks import media_results
-
-    parts = (media_results.segments, media_results.depth, media_results.sounds)
-    return spec.binary_output or spec.result in parts
+    return spec.binary_output or spec.id in _WITH_FILES_INSIDE
 
 
 def _assignment(word: str) -> tuple[str, Any]:
@@ -187,7 +187,7 @@ class _Target:
 
     def write(self, result: Any) -> None:
         """Write a result: a file as bytes, all else as JSON."""
-        from shared_core.media.output import Media
+        from shared_core import Media
 
         if isinstance(result, Media) and self._out in (None, "-"):
             sys.stdout.buffer.write(result.content)
@@ -199,7 +199,7 @@ class _Target:
 
     def _plain(self, value: Any, several: bool) -> Any:
         """Return *value* as JSON; files go to ``--out`` and leave their path."""
-        from shared_core.media.output import Media
+        from shared_core import Media
 
         if isinstance(value, Media):
             return self._file(value, several)
