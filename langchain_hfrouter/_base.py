@@ -27,7 +27,9 @@ _CONNECTION = (
     "api_key",
     "base_url",
     "timeout",
+    "connect_timeout",
     "max_retries",
+    "resilience",
     "bill_to",
     "default_headers",
     "user_agent",
@@ -43,6 +45,7 @@ _SHARED_IN_COPIES = (
     "http_async_client",
     "event_callbacks",
     "local",
+    "resilience",
     "tls",
     "rate_limiter",
     "cache",
@@ -93,8 +96,14 @@ class RouterConnection(BaseModel):
     """Seconds to wait for an answer, or between two meaningful events of a stream. None waits
     for ever. An ``httpx.Timeout`` is accepted: its ``read`` is taken."""
 
+    connect_timeout: float | None = Field(default=10.0, exclude=True)
+    """Seconds to wait for a connection."""
+
     max_retries: int = Field(default=0, ge=0)
     """Further attempts after a retryable failure: N means at most N + 1 requests."""
+
+    resilience: Any = Field(default=None, exclude=True, repr=False)
+    """``shared_core.Resilience``: breaker, rate limit, failover, cache, budget; None is off."""
 
     bill_to: str | None = Field(default=None, exclude=True)
     """Organisation that pays; ``HF_BILL_TO`` by default."""
@@ -176,6 +185,7 @@ class RouterConnection(BaseModel):
         timeout: Any = accepted.get("timeout")
         if not isinstance(timeout, int | float) and hasattr(timeout, "read"):
             accepted["timeout"] = timeout.read  # an httpx.Timeout
+            accepted.setdefault("connect_timeout", getattr(timeout, "connect", None))
         return accepted
 
     @model_validator(mode="after")

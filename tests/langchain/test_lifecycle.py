@@ -375,3 +375,15 @@ def test_a_token_of_the_wrong_type_is_refused_unseen(kind: Any, wrap: Any) -> No
     with pytest.raises(ValueError, match="api_key") as caught:
         kind(model="a/b", api_key=wrap(secret))
     assert secret not in str(caught.value) + repr(caught.value)
+
+
+def test_layers_of_the_core_are_passed_on_and_survive_copies() -> None:
+    from shared_core import Resilience, RetryPolicy
+
+    policy = Resilience(retry=RetryPolicy(max_retries=1, initial_delay=0.01))
+    with serving(json_reply({"error": "busy"}, 503), whole("at last")) as server:
+        model = copy.deepcopy(model_of(server, resilience=policy, connect_timeout=3.0))
+        assert model.invoke("hello").content == "at last"
+    assert len(server.requests) == 2
+    assert model.sync_client().settings.connect_timeout == 3.0
+    assert pickle.loads(pickle.dumps(model)).resilience == policy
