@@ -46,11 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(RefuseSkips(patterns), "refuse-skips")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip live tests unless they were asked for and can work."""
-    if os.environ.get("HFROUTER_LIVE") == "1" and any(map(os.environ.get, TOKEN_NAMES)):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip live tests, which cost money, unless they were asked for and can work.
+
+    Asked for: ``-m live``, or ``HFROUTER_LIVE=1`` in the environment.
+    """
+    asked = config.option.markexpr == "live" or os.environ.get("HFROUTER_LIVE") == "1"
+    if asked and any(map(os.environ.get, TOKEN_NAMES)):
         return
-    skip = pytest.mark.skip(reason="live: set HFROUTER_LIVE=1 and HF_TOKEN")
+    skip = pytest.mark.skip(reason="live: set HF_TOKEN and pass -m live, or set HFROUTER_LIVE=1")
     for item in items:
         if item.get_closest_marker("live"):
             item.add_marker(skip)

@@ -1,4 +1,4 @@
-"""Teach a tiny Qwen3-shaped model a dozen conversations by heart and write it as GGUF.
+"""Teach a tiny Qwen3-shaped model sixteen conversations by heart and write it as GGUF.
 
 The answers are what the tests expect of a real server at temperature 0. The only training text
 is in this file and in the standard library (for the tokenizer). Deterministic seed, CPU only,
@@ -80,6 +80,10 @@ PARIS = {"city": "Paris"}
 WEATHER_CALL = calls(("get_weather", PARIS))
 BOTH_CALLS = calls(("get_weather", PARIS), ("get_time", PARIS))
 ADD_CALL = calls(("add", {"a": 2, "b": 3}))
+TIME_CALL = calls(("get_time", PARIS))
+ONE_BY_ONE = [user("First the weather in Paris, then the time."), WEATHER_CALL]
+ONE_BY_ONE += [result('{"temp_c": 21}'), TIME_CALL, result("12:30")]
+ONE_BY_ONE += [says("It is 21 degrees in Paris, and it is 12:30 there.")]
 STORY = " ".join(
     f"Part {i}: the river ran past house number {i} and nobody looked up." for i in range(1, 13)
 )
@@ -124,6 +128,9 @@ LESSONS: list[tuple[list[dict[str, Any]], list[Tools]]] = [
         ],
         [ALL, TWO],
     ),
+    (ONE_BY_ONE[:2], [ALL, TWO]),
+    (ONE_BY_ONE[:4], [ALL, TWO]),
+    (ONE_BY_ONE, [ALL, TWO]),
     ([user("What is 2 + 3?"), ADD_CALL], [SUM, ALL]),
     ([user("What is 2 + 3?"), ADD_CALL, result("5"), says("2 + 3 = 5.")], [SUM, ALL]),
     ([user("Give me a JSON person."), says('{"name": "Ada", "age": 36}')], [None]),

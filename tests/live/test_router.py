@@ -1,6 +1,6 @@
 """The scenarios of the cassettes against the real router, and what only it has.
 
-Run with ``HFROUTER_LIVE=1 HF_TOKEN=hf_... python3 scripts/test.py -m live``; costs a few cents.
+Run with ``HF_TOKEN=hf_... python3 scripts/test.py -m live``; costs a few cents.
 """
 
 from __future__ import annotations

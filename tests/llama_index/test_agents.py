@@ -102,6 +102,17 @@ async def test_function_agent_calls_two_tools_at_once_on_the_real_server(
 
 
 @pytest.mark.parametrize("streaming", [True, False])
+async def test_function_agent_takes_two_tool_steps_on_the_real_server(
+    streaming: bool, taught: HFRouter
+) -> None:
+    agent = FunctionAgent(tools=[WEATHER, TIME], llm=taught, streaming=streaming)
+    answer, events = await run(agent, "First the weather in Paris, then the time.")
+    assert answer == "It is 21 degrees in Paris, and it is 12:30 there."
+    results = [event for event in events if isinstance(event, ToolCallResult)]
+    assert [result.tool_name for result in results] == ["get_weather", "get_time"]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
 async def test_agent_workflow_on_the_real_server(streaming: bool, taught: HFRouter) -> None:
     agent = FunctionAgent(name="a", tools=[WEATHER, TIME], llm=taught, streaming=streaming)
     workflow = AgentWorkflow(agents=[agent], root_agent="a")
