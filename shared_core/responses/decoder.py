@@ -125,9 +125,9 @@ class ResponseDecoder:
         except EventTooLargeError as error:
             self._events(error.events, updates)
             if not self.ended:
-                self.error = ResponseTooLargeError(
-                    f"{error}: raise limits.max_event_bytes, or ask for less",
-                    **self._answered.error_context(),
+                self.error = ResponseTooLargeError(str(error), **self._answered.error_context())
+                self.error.guidance = (
+                    "If you trust the server, raise limits=Limits(max_event_bytes=...)."
                 )
         return updates
 

@@ -313,3 +313,14 @@ def test_real_server(llama_chat_url: str, kind: str) -> None:
     assert response.output_text == text
     assert response.usage is not None
     assert response.usage.completion_tokens > 2
+
+
+def test_a_huge_event_names_the_limit_to_raise() -> None:
+    from shared_core.errors import ResponseTooLargeError
+    from shared_core.responses.decoder import ResponseDecoder
+
+    decoder = ResponseDecoder(max_event_bytes=2000)
+    decoder.feed(b"data: " + b"x" * 5000)
+    assert isinstance(decoder.error, ResponseTooLargeError)
+    assert "max_event_bytes" in str(decoder.error)
+    assert "max_body_bytes" not in str(decoder.error)
