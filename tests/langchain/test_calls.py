@@ -184,6 +184,7 @@ def test_provider_and_policy(model: Any, call: Any, asked: str) -> None:
 # --- tools
 
 
+@pytest.mark.rule("no-tools-send-no-tools")
 def test_no_tools_send_no_tools() -> None:
     """Every peer sends ``tools: []`` here and gets a 422."""
     with serving(whole()) as server:
@@ -270,6 +271,7 @@ def test_strict_and_parallel_calls_are_passed_on() -> None:
     assert body["tools"][0]["function"]["strict"] is True
 
 
+@pytest.mark.rule("no-tools-send-no-tools")
 def test_a_response_format_passes_through_bind_tools() -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     with serving(whole()) as server:
