@@ -31,8 +31,10 @@ class HealthPolicy:
     """How often endpoints are asked, and what counts.
 
     Attributes:
-        interval: Seconds between two rounds.
-        jitter: Share of the interval by which each wait is made shorter or longer at random.
+        interval: Longest time between two rounds, seconds.
+        jitter: Share of the interval by which each wait is made shorter at random, so that
+            many clients do not ask at once. Never longer: with two failures needed, an endpoint
+            is known to be sick two intervals after it fell, and the time its answers take.
         timeout: Seconds to wait for an answer; it should be well below the interval.
         unhealthy_after: Failures in a row after which an endpoint is sick.
         healthy_after: Answers in a row after which it is well again.
@@ -63,12 +65,16 @@ class Rounds:
     def wait(self, uniform: Callable[[float, float], float] = random.uniform) -> float:
         """Return the seconds until the next round."""
         share = self.policy.jitter
-        return self.policy.interval * uniform(1.0 - share, 1.0 + share)
+        return self.policy.interval * uniform(1.0 - share, 1.0)
+
+    def questions(self) -> list[Flow[None]]:
+        """Return one flow for each endpoint that asks it once."""
+        return [self._ask(member) for member in self.pool.members]
 
     def round(self) -> Flow[None]:
         """Ask every endpoint once; at the same time with an asynchronous client."""
-        members = self.pool.members
-        yield All([self._ask(member) for member in members], limit=len(members))
+        questions = self.questions()
+        yield All(questions, limit=len(questions))
 
     def _ask(self, member: Member) -> Flow[None]:
         request = WireRequest(
@@ -176,14 +182,15 @@ class HealthChecks(_Checks):
 
 def _work(rounds: Rounds, of: weakref.ref[Any], ended: threading.Event) -> None:
     while not ended.is_set():
-        client = of()
-        if client is None:
-            return  # dropped: nobody needs to know any more
-        try:
-            client._run(rounds.round())
-        except RouterError as error:
-            logger.warning("health checks: %s", error.message)
-        del client
+        for question in rounds.questions():  # one by one: stop() waits for one answer at most
+            client = of()
+            if client is None or ended.is_set():
+                return  # dropped or stopped: nobody needs to know any more
+            try:
+                client._run(question)
+            except RouterError as error:
+                logger.warning("health checks: %s", error.message)
+            del client
         ended.wait(rounds.wait())
 
 
@@ -211,16 +218,16 @@ class AsyncHealthChecks(_Checks):
         return self
 
     def cancel(self) -> None:
-        """Cancel the task without waiting for it."""
+        """Cancel the task without waiting for it. Safe to call from any thread."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        if task is not None and not task.get_loop().is_closed():
+            task.get_loop().call_soon_threadsafe(task.cancel)
 
     async def stop(self) -> None:
-        """Cancel the task and wait for it."""
-        task, self._task = self._task, None
+        """Cancel the task and wait for it, if it runs in this event loop."""
+        task = self._task
+        self.cancel()
         if task is not None and task.get_loop() is asyncio.get_running_loop():
-            task.cancel()
             await asyncio.wait([task])
 
     async def check_now(self) -> None:

@@ -26,7 +26,7 @@ from shared_core import (
 from shared_core.resilience.failover import Pool
 from shared_core.resilience.health import Rounds
 from shared_core.resilience.pipeline import Tools
-from tests.helpers.fault_server import FaultServer, json_reply, reset
+from tests.helpers.fault_server import FaultServer, hang, json_reply, reset
 from tests.shared_core.resilience.helpers import GOOD, PATH, failing, lower, upper
 
 POLICY = HealthPolicy(interval=0.03, timeout=1.0)
@@ -95,7 +95,7 @@ def test_only_a_full_streak_changes_the_verdict(answers: list[bool], fall: int, 
 
 def test_waits_are_jittered() -> None:
     it = rounds(interval=10, jitter=0.2)
-    assert (it.wait(lower), it.wait(upper)) == (8, 12)
+    assert (it.wait(lower), it.wait(upper)) == (8, 10)  # two failed rounds in two intervals
 
 
 @pytest.mark.parametrize(
@@ -216,6 +216,55 @@ def test_nothing_runs_until_started(server: FaultServer) -> None:
     assert health_threads() == 0
 
 
+def test_stop_waits_for_one_answer_and_not_for_a_whole_round(server: FaultServer) -> None:
+    server.on("*", hang())
+    policy = resilience(*[server.url] * 5)
+    client = RouterClient("a/b", api_key="hf_x", resilience=policy)
+    checks = client.health_checks(HealthPolicy(interval=60, timeout=0.3)).start()
+    assert until(lambda: len(server.requests) == 1)
+    checks.stop()
+    assert health_threads() == 0
+    assert len(server.requests) <= 2
+    client.close()
+
+
+def test_a_key_that_cannot_be_had_does_not_end_the_checks(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.on("*", json_reply({}))
+    endpoint = FailoverEndpoint(server.url + "/v1", api_key=keys_after_failures(2))
+    policy = Resilience(failover=Failover([endpoint]))
+    with RouterClient("a/b", resilience=policy) as client, client.health_checks(POLICY):
+        assert until(lambda: len(server.requests) > 0)
+    assert "sekret" not in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_key_that_cannot_be_had_does_not_end_the_task(server: FaultServer) -> None:
+    server.on("*", json_reply({}))
+    endpoint = FailoverEndpoint(server.url + "/v1", api_key=keys_after_failures(2))
+    policy = Resilience(failover=Failover([endpoint]))
+    async with AsyncRouterClient("a/b", resilience=policy) as client:
+        async with client.health_checks(POLICY):
+            for _ in range(200):
+                if server.requests:
+                    break
+                await asyncio.sleep(0.01)
+    assert server.requests
+
+
+def keys_after_failures(count: int) -> Callable[[], str]:
+    left = [None] * count
+
+    def key() -> str:
+        if left:
+            left.pop()
+            raise LookupError("the vault at sekret is closed")
+        return "key-1234567"
+
+    return key
+
+
 def test_close_ends_the_thread_and_start_is_harmless_twice(server: FaultServer) -> None:
     server.on("*", json_reply({}))
     client = RouterClient("a/b", api_key="hf_x", resilience=resilience(server.url))
@@ -250,6 +299,49 @@ async def test_aclose_ends_the_task(server: FaultServer) -> None:
     assert second.running
     await client.aclose()
     assert health_tasks() == 0
+
+
+@pytest.mark.anyio
+async def test_stop_in_another_loop_ends_the_task(server: FaultServer) -> None:
+    server.on("*", json_reply({}))
+    client = AsyncRouterClient("a/b", api_key="hf_x", resilience=resilience(server.url))
+    checks = client.health_checks(POLICY).start()
+    await asyncio.to_thread(lambda: asyncio.run(checks.stop()))
+    for _ in range(100):
+        if not health_tasks():
+            break
+        await asyncio.sleep(0.01)
+    assert health_tasks() == 0
+    await client.aclose()
+
+
+# --- races ------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_many_tasks_start_and_stop(server: FaultServer) -> None:
+    server.on("*", json_reply({}))
+    client = AsyncRouterClient("a/b", api_key="hf_x", resilience=resilience(server.url))
+    checks = client.health_checks(POLICY)
+
+    async def work(number: int) -> None:
+        for turn in range(5):
+            checks.start()
+            await asyncio.sleep(0.001 * ((number + turn) % 3))
+            if number % 3:
+                await checks.stop()
+            else:
+                checks.cancel()
+            assert health_tasks() <= 8  # a cancelled one may need a turn of the loop
+
+    await asyncio.gather(*[work(number) for number in range(8)])
+    checks.start()
+    assert checks.running
+    await client.aclose()
+    await asyncio.sleep(0.01)
+    assert not checks.running
+    assert health_tasks() == 0
+    assert {one.method for one in server.requests} <= {"GET"}
 
 
 def test_many_threads_start_and_stop(server: FaultServer) -> None:
