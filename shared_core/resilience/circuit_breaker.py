@@ -182,8 +182,8 @@ class CircuitBreaker:
     Args:
         policy: When it opens and closes.
         name: Endpoint, for errors and events.
-        on_change: Called as ``on_change(breaker, previous, reason)`` after each change of state,
-            outside of any lock.
+        on_change: Called as ``on_change(breaker, state, previous, reason)`` after each change
+            of state: in their order, one at a time, outside of any lock.
         clock: Monotonic seconds.
         uniform: Source of randomness.
     """
@@ -193,7 +193,7 @@ class CircuitBreaker:
         policy: BreakerPolicy | None = None,
         *,
         name: str = "",
-        on_change: Callable[[CircuitBreaker, State, str], None] | None = None,
+        on_change: Callable[[CircuitBreaker, State, State, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -212,6 +212,8 @@ class CircuitBreaker:
         self._until = 0.0
         self._probes: list[tuple[float, Permit]] = []
         self._good_probes = 0
+        self._untold: deque[tuple[State, State, str]] = deque()
+        self._telling = False
 
     @property
     def state(self) -> State:
@@ -234,11 +236,10 @@ class CircuitBreaker:
             CircuitOpenError: It is open or isolated, or its probes are under way.
                 ``retry_after`` says when to try again, if that is known.
         """
-        changed: State | None = None
         with self._lock:
             now = self._clock()
             if self._state == "open" and now >= self._until:
-                changed = self._become("half-open")
+                self._become("half-open", "its open time is over")
             if self._state == "closed":
                 return Permit(self, self._round, False)
             if self._state == "half-open":
@@ -251,8 +252,7 @@ class CircuitBreaker:
             else:
                 permit = None
             refusal = None if permit is not None else self._refusal(now)
-        if changed is not None:
-            self._tell(changed, "its open time is over")
+        self._tell()
         if permit is None:
             assert refusal is not None
             raise refusal
@@ -268,8 +268,8 @@ class CircuitBreaker:
 
     def _by_hand(self, state: State) -> None:
         with self._lock:
-            previous = self._become(state)
-        self._tell(previous, "by hand")
+            self._become(state, "by hand")
+        self._tell()
 
     def _refusal(self, now: float) -> CircuitOpenError:
         if self._state == "isolated":
@@ -284,9 +284,11 @@ class CircuitBreaker:
         error.endpoint, error.retry_after = self.name, wait
         return error
 
-    def _become(self, state: State) -> State:
-        """Change the state (inside the lock); return the one before."""
+    def _become(self, state: State, reason: str) -> None:
+        """Change the state, inside the lock; :meth:`_tell` tells of it afterwards."""
         previous, self._state = self._state, state
+        if previous != state and self._on_change is not None:
+            self._untold.append((state, previous, reason))
         self._round += 1
         self._probes = []
         self._good_probes = 0
@@ -299,12 +301,10 @@ class CircuitBreaker:
             self._until = self._clock() + seconds + self._uniform(0.0, policy.jitter * seconds)
         elif state != "half-open":
             self._opened = 0
-        return previous
 
     def _count(self, permit: Permit, failed: bool | None, seconds: float) -> None:
         policy = self.policy
         slow = policy.slow_seconds is not None and seconds >= policy.slow_seconds
-        changed: tuple[State, str] | None = None
         with self._lock:
             if permit.round != self._round:
                 return
@@ -313,28 +313,35 @@ class CircuitBreaker:
                 if failed is None:
                     return
                 if failed or slow:
-                    changed = self._become("open"), "a probe failed"
+                    self._become("open", "a probe failed")
                 else:
                     self._good_probes += 1
                     if self._good_probes >= policy.probes:
-                        changed = self._become("closed"), "the probes succeeded"
+                        self._become("closed", "the probes succeeded")
             elif failed is not None:
                 window = self._window
                 window.add(self._clock(), failed, slow)
                 calls = len(window)
                 if calls >= policy.minimum_calls:
                     if window.failed / calls >= policy.failure_ratio:
-                        text = f"{window.failed} of {calls} calls failed"
-                        changed = self._become("open"), text
+                        self._become("open", f"{window.failed} of {calls} calls failed")
                     elif window.slow / calls >= policy.slow_ratio:
-                        text = f"{window.slow} of {calls} calls were slow"
-                        changed = self._become("open"), text
-        if changed is not None:
-            self._tell(*changed)
+                        self._become("open", f"{window.slow} of {calls} calls were slow")
+        self._tell()
 
-    def _tell(self, previous: State, reason: str) -> None:
-        if self._on_change is not None and previous != self._state:
-            self._on_change(self, previous, reason)
+    def _tell(self) -> None:
+        """Tell of the changes so far, unless another thread is doing so."""
+        while self._untold:
+            with self._lock:
+                if self._telling or not self._untold:
+                    return
+                self._telling = True
+                change = self._untold.popleft()
+            try:
+                if self._on_change is not None:
+                    self._on_change(self, *change)
+            finally:
+                self._telling = False
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self.name!r} {self.state}>"
@@ -374,14 +381,14 @@ class CircuitBreakers:
     def __len__(self) -> int:
         return len(self._breakers)
 
-    def _changed(self, breaker: CircuitBreaker, previous: State, reason: str) -> None:
+    def _changed(self, breaker: CircuitBreaker, state: State, previous: State, reason: str) -> None:
         event = CircuitEvent(
             call_id="",
             operation="circuit",
             endpoint=breaker.name,
-            state=breaker.state,
+            state=state,
             previous=previous,
-            retry_after=breaker.retry_after,
+            retry_after=breaker.retry_after if state == "open" else None,
             reason=reason,
         )
         dispatch(self._tools.callbacks, "on_circuit", event)

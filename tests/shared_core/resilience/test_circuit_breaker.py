@@ -535,6 +535,41 @@ def test_threads_get_one_probe_between_them(server: FaultServer) -> None:
     assert 1 <= probes <= 3  # a fast failure may leave time for the next probe
 
 
+def test_changes_are_told_one_by_one_and_in_order_under_threads(eager_threads: None) -> None:
+    told: list[tuple[str, str]] = []
+    telling: list[int] = []
+
+    def note(breaker: CircuitBreaker, state: str, previous: str, reason: str) -> None:
+        telling.append(1)
+        assert len(telling) == 1
+        told.append((previous, state))
+        telling.pop()
+
+    policy = BreakerPolicy(minimum_calls=1, open_seconds=1e-9, max_open_seconds=1e-9, jitter=0)
+    it = CircuitBreaker(policy, on_change=note)
+
+    def work(seed: int) -> None:
+        for at in range(400):
+            try:
+                permit = it.acquire()
+            except CircuitOpenError:
+                continue
+            if (at + seed) % 3:
+                permit.succeeded()
+            else:
+                permit.failed()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) > 10
+    assert told[0][0] == "closed"
+    assert [state for _, state in told[:-1]] == [previous for previous, _ in told[1:]]
+    assert told[-1][1] == it._state
+
+
 def test_counts_are_exact_under_threads() -> None:
     policy = BreakerPolicy(minimum_calls=100_000, window_calls=100_000, window_seconds=None)
     it = CircuitBreaker(policy)
