@@ -129,9 +129,10 @@ class RateLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._schedule = Schedule(limit.rates, clock())
-        # Who left the line, and when. An abandoned flow may end while the garbage collector
-        # runs, in the very thread that is inside the lock: it must not take it.
-        self._left: deque[tuple[Ticket, float]] = deque()
+        # Who left the line, and when; None: with a permit that was not used. An abandoned flow
+        # may end while the garbage collector runs, in the very thread that is inside the lock:
+        # it must not take it.
+        self._left: deque[tuple[Ticket, float | None]] = deque()
 
     def acquire(
         self, requests: float = 1, tokens: float = 0, *, timeout: float | None = None
@@ -172,7 +173,11 @@ class RateLimiter:
     def _now(self) -> float:
         """Return the time, after those who left the line were taken out of it."""
         while self._left:
-            self._schedule.cancel(*self._left.popleft())
+            ticket, moment = self._left.popleft()
+            if moment is None:
+                self._schedule.refund(ticket, self._clock())
+            else:
+                self._schedule.cancel(ticket, moment)
         return self._clock()
 
     def pause(self, seconds: float) -> None:
@@ -215,7 +220,13 @@ class RateLimiter:
                     self._left.append((ticket, self._clock()))
         if self.limit.store is not None:
             left = None if longest is None else max(longest - ticket.wait, 0.0)
-            yield from self.limit.store.taking(self.limit, self.name, requests, tokens, left)
+            shared = False
+            try:
+                yield from self.limit.store.taking(self.limit, self.name, requests, tokens, left)
+                shared = True
+            finally:
+                if not shared:  # refused, or left: the buckets of this process keep theirs
+                    self._left.append((ticket, None))
         return ticket
 
     def _book(

@@ -67,9 +67,17 @@ class Schedule:
         extra = tokens - ticket.tokens
         change = tuple(extra if rate.tokens else 0.0 for rate in self.rates)
         ticket.tokens = tokens
+        self._take(change)
+
+    def refund(self, ticket: Ticket, now: float) -> None:
+        """Give back a ticket whose moment has come and that was not used."""
+        self._advance(now)
+        self._take(tuple(-amount for amount in ticket.amounts))
+
+    def _take(self, amounts: tuple[float, ...]) -> None:
         (head_at, head), (tail_at, tail) = self._head, self._tail
-        self._head = head_at, self._capped(_less(head, change))
-        self._tail = tail_at, self._capped(_less(tail, change))
+        self._head = head_at, self._capped(_less(head, amounts))
+        self._tail = tail_at, self._capped(_less(tail, amounts))
 
     def pause(self, until: float) -> None:
         """Let nobody who comes from now on go before *until*."""

@@ -232,6 +232,24 @@ def test_nothing_is_lost_when_everybody_leaves(steps: list[tuple[float, bool]]) 
     assert schedule.wait(1, 0, clock.now + 1) == 0
 
 
+@given(RATES, st.lists(st.floats(0, 3), max_size=10), st.integers(0, 3), st.integers(0, 10))
+def test_a_refund_is_as_if_nothing_had_been_taken(
+    rates: list[Rate], times: list[float], requests: int, tokens: int
+) -> None:
+    clock = Clock()
+    refunded, untouched = Schedule(rates, clock.now), Schedule(rates, clock.now)
+    for passed in times:
+        clock.now += passed
+        for schedule in (refunded, untouched):
+            schedule.book(1, 1, clock.now)
+    clock.now += 100
+    ticket = refunded.book(requests, tokens, clock.now)
+    if ticket.wait == 0:
+        refunded.refund(ticket, clock.now)
+        expected = untouched.wait(3, 10, clock.now)
+        assert refunded.wait(3, 10, clock.now) == pytest.approx(expected, abs=1e-6)
+
+
 @given(st.integers(0, 500), st.integers(0, 500))
 def test_settling_corrects_the_guess(guess: int, real: int) -> None:
     clock = Clock()

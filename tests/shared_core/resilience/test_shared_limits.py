@@ -14,6 +14,8 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared_core import (
     InvalidSettingError,
@@ -23,6 +25,7 @@ from shared_core import (
     RedisLimitStore,
     Resilience,
 )
+from shared_core.flow import Perform, Sleep
 from tests.helpers.redis_server import MissingRedisError, RedisServer
 from tests.helpers.servers import ROOT
 from tests.shared_core.resilience.helpers import Both
@@ -139,6 +142,72 @@ def test_as_a_layer(both: Both, redis_url: str) -> None:
     (refused,), _ = both.chats(resilience=policy)  # another client, the same limit
     assert isinstance(refused, RateLimiterRejectedError)
     store.close()
+
+
+def test_a_refusal_of_the_store_costs_nothing_of_the_own_buckets(redis_url: str) -> None:
+    first, second = limiters(redis_url, 2, per_hour=3, max_wait=0)
+    for _ in range(3):
+        first.acquire()
+    for _ in range(3):
+        with pytest.raises(RateLimiterRejectedError):
+            second.acquire()
+    assert [second.try_acquire() for _ in range(4)] == [True, True, True, False]
+    close(first, second)
+
+
+@pytest.mark.anyio
+async def test_who_leaves_while_the_store_waits_gives_the_own_permit_back(redis_url: str) -> None:
+    first, second = limiters(redis_url, 2, per_hour=1, max_wait=None)
+    await first.aacquire()
+    task = asyncio.create_task(second.aacquire())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert second.try_acquire()
+    close(first, second)
+
+
+# --- rules, without Redis ---------------------------------------------------------------
+
+
+def waited(store: RedisLimitStore, answers: list[float], longest: float | None) -> list[float]:
+    """Drive the flow with what Redis would answer; return the waits."""
+    flow = store.taking(RateLimit(per_second=1), "here", 1, 0, longest)
+    waits: list[float] = []
+    script = iter(answers)
+    try:
+        effect = next(flow)
+        while True:
+            if isinstance(effect, Sleep):
+                waits.append(effect.seconds)
+                effect = flow.send(None)
+            else:
+                assert isinstance(effect, Perform)
+                effect = flow.send(next(script))
+    except StopIteration:
+        return waits
+
+
+def test_it_asks_again_until_there_is_a_permit() -> None:
+    store = RedisLimitStore(CLOSED)
+    assert waited(store, [0.0], None) == []
+    assert waited(store, [0.5, 0.2, 0.0], None) == [0.5, 0.2]
+    with pytest.raises(RateLimiterRejectedError, match=r"in 0\.6 s.*wait 0\.5 s") as caught:
+        waited(store, [0.5, 0.6], 1.0)
+    assert caught.value.retry_after == 0.6
+
+
+@given(st.lists(st.floats(0.001, 5), max_size=10), st.floats(0, 10))
+def test_it_never_waits_longer_than_it_may(answers: list[float], longest: float) -> None:
+    store = RedisLimitStore(CLOSED)
+    try:
+        waits = waited(store, [*answers, 0.0], longest)
+    except RateLimiterRejectedError as error:
+        done = next(n for n in range(len(answers)) if sum(answers[: n + 1]) > longest)
+        assert error.retry_after == answers[done]
+    else:
+        assert waits == answers
+        assert sum(waits) <= longest + 1e-9
 
 
 # --- when Redis is away -----------------------------------------------------------------
