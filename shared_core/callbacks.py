@@ -233,13 +233,14 @@ class BudgetEvent(Event):
     """The budget refused a call; nothing was sent.
 
     Attributes:
-        limit: US dollars of the limit that would have been passed.
+        limit: US dollars of the limit that would have been passed; None: the price of the model
+            is not known.
         window: Seconds of its window, None for one without end.
         spent: US dollars spent in the window, calls in flight included.
         estimate: US dollars that the call could cost.
     """
 
-    limit: float
+    limit: float | None = None
     window: float | None = None
     spent: float = 0.0
     estimate: float = 0.0
@@ -313,7 +314,8 @@ def dispatch(callbacks: Sequence[Callback], name: str, event: Event) -> None:
         try:
             result = method(event)
         except Exception as exc:  # noqa: BLE001 - a listener must not break the call
-            _complain(callback, name, f"raised {type(exc).__name__}: {exc}", exc)
+            # Its text is in the traceback; to ask for it here could raise once more.
+            _complain(callback, name, f"raised {type(exc).__name__}", exc)
             continue
         if hasattr(result, "__await__") and hasattr(result, "close"):
             result.close()

@@ -48,6 +48,10 @@ MEDIA_TOKENS = 1500
 """For estimates: tokens of one image or other attachment, a large one with usual models."""
 ANSWER_TOKENS = 4096
 """For estimates: length of an answer to a call that sets no ``max_tokens``."""
+MAX_ROWS = 1000
+"""How many pairs of model and provider a report tells apart; servers name providers."""
+OTHER = "other"
+"""Model and provider of the pairs beyond ``MAX_ROWS``."""
 _SLOTS = 100  # a window moves on in steps of a hundredth of itself
 _FREE = (APIStatusError, RejectedError, ConnectFailedError, NameResolutionError, ProxyError)
 
@@ -267,8 +271,9 @@ class Budget:
             self._settle(held, held.cost if sent else 0.0, error=True)
             raise
         finally:
-            if not handed_over:  # cancelled: it may have been billed
-                self._settle(held, held.cost, estimated=True)
+            if not handed_over:  # cancelled: what was sent may have been billed
+                sent = call.trace.attempts > 0
+                self._settle(held, held.cost if sent else 0.0, estimated=sent, error=not sent)
 
     def _follow(self, held: _Reservation, result: Any) -> None:
         """Charge *result* when it has ended; a stream that is dropped costs its estimate."""
@@ -287,6 +292,7 @@ class Budget:
         if estimate is None and self.unknown == "refuse":
             with self._lock:
                 self._refused += 1
+            call.tell("on_budget", BudgetEvent)
             raise BudgetExceededError(
                 f"the price of {request.model} is not in the price list",
                 guidance="Give Prices(..., default=Price(...)), or Budget(unknown='allow').",
@@ -351,6 +357,8 @@ class Budget:
             for window in self._windows:
                 window.add(cost, now)
             key = (held.model, held.provider if provider is None else provider)
+            if key not in self._rows and len(self._rows) >= MAX_ROWS:
+                key = (OTHER, OTHER)
             row = self._rows.get(key) or UsageRow(*key)
             self._rows[key] = replace(
                 row,

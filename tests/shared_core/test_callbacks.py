@@ -44,6 +44,21 @@ def test_a_failing_callback_is_logged_and_stops_nobody(caplog: pytest.LogCapture
     assert "hf_AbCd" not in caplog.text
 
 
+def test_an_error_that_cannot_be_shown_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Unshowable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("not even this")
+
+    class Broken(Callback):
+        def on_request(self, event: RequestEvent) -> None:
+            raise Unshowable
+
+    last = Recorder()
+    dispatch([Broken(), last], "on_request", EVENT)
+    assert last.seen == [EVENT]
+    assert "Broken.on_request raised Unshowable" in caplog.text
+
+
 def test_an_interrupt_is_passed_on() -> None:
     class Stop(Callback):
         def on_request(self, event: RequestEvent) -> None:

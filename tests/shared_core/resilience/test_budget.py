@@ -24,7 +24,7 @@ from shared_core.errors import (
     InvalidSettingError,
     RouterError,
 )
-from shared_core.flow import Flow
+from shared_core.flow import Flow, Sleep
 from shared_core.hub.types import ProviderInfo, RouterModel
 from shared_core.resilience.budget import Budget, SpendLimit
 from shared_core.resilience.cache import Cache
@@ -59,7 +59,7 @@ def request(model: str = "org/m", **body: Any) -> WireRequest:
     )
 
 
-def drive(budget: Budget, call: WireRequest, end: Any) -> Any:
+def drive(budget: Budget, call: WireRequest, end: Any, *listeners: Callback) -> Any:
     """Run the layer around something that ends as *end* says."""
 
     def then(info: CallInfo) -> Flow[Any]:
@@ -69,7 +69,7 @@ def drive(budget: Budget, call: WireRequest, end: Any) -> Any:
         return end
         yield
 
-    flow = budget.layer(Tools())(CallInfo(call, CallContext.of(call)), then)
+    flow = budget.layer(Tools())(CallInfo(call, CallContext.of(call), listeners), then)
     try:
         next(flow)
     except StopIteration as stop:
@@ -146,6 +146,32 @@ def test_what_may_have_been_billed_is_charged(error: BaseException, charged: boo
     assert sum(row.estimated for row in report.rows) == charged
 
 
+def test_a_call_that_is_cancelled_before_it_was_sent_is_free() -> None:
+    budget = Budget(1.0, prices=PRICES)
+
+    def waiting(info: CallInfo) -> Flow[Any]:
+        yield Sleep(5)  # e.g. for a permit of the rate limiter
+
+    call = request(max_tokens=1000)
+    flow = budget.layer(Tools())(CallInfo(call, CallContext.of(call)), waiting)
+    next(flow)
+    assert budget.report().reserved > 0
+    flow.close()
+    assert (budget.report().reserved, budget.report().cost, budget.report().rows) == (0, 0, ())
+
+
+def test_servers_cannot_make_the_report_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared_core.resilience.budget.MAX_ROWS", 5)
+    budget = Budget(1.0, prices=PRICES)
+    for number in range(20):
+        made = ChatCompletion(usage=Usage(1, 1, 2), provider=f"made up {number}")
+        drive(budget, request(max_tokens=1), made)
+    report = budget.report()
+    assert len(report.rows) == 6
+    assert {row.provider: row.calls for row in report.rows}["other"] == 15
+    assert sum(row.calls for row in report.rows) == 20
+
+
 def test_an_answer_without_counts_costs_its_estimate() -> None:
     budget = Budget(1.0, prices=PRICES)
     drive(budget, request(max_tokens=1000), ChatCompletion())
@@ -174,8 +200,10 @@ def test_estimates_are_careful() -> None:
 
 
 def test_unknown_prices_are_refused_unless_allowed() -> None:
+    metrics = Metrics()
     with pytest.raises(BudgetExceededError, match="not in the price list"):
-        drive(Budget(1.0, prices=PRICES), request("org/x"), completion(1, 1))
+        drive(Budget(1.0, prices=PRICES), request("org/x"), completion(1, 1), metrics)
+    assert metrics.snapshot().budget_refused == 1
     budget = Budget(1.0, prices=PRICES, unknown="allow")
     drive(budget, request("org/x"), completion(5, 6))
     assert budget.report().rows[0].output_tokens == 6
