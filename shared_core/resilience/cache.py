@@ -19,10 +19,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pydantic_core
+
 from shared_core.callbacks import CacheEvent
 from shared_core.errors import (
     APITimeoutError,
+    DeadlineExceededError,
     InvalidSettingError,
+    RejectedError,
     RouterError,
     StoreUnavailableError,
 )
@@ -45,9 +49,11 @@ CACHE_HEADER = "x-hfrouter-cache"
 """Added to the headers of a result that was not asked for anew: ``hit`` or ``joined``."""
 
 _FORMAT = b"hfr1"
-_DROPPED_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "connection"})
+_DROPPED_HEADERS = frozenset(
+    {"set-cookie", "set-cookie2", "authorization", "connection", CACHE_HEADER}
+)
 _DEFAULT_OPERATIONS = ("chat", "embeddings", "sentence_similarity")
-_Body: TypeAlias = "bytes | None"
+_Found: TypeAlias = "tuple[bytes, WireResponse]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ class Cache:
         ]
         if settings is not None:
             facts.append(sorted((n.lower(), str(v)) for n, v in settings.default_headers.items()))
-        digest = hashlib.sha256(json.dumps(facts).encode())
+        digest = hashlib.sha256(pydantic_core.to_json(facts))
         digest.update(b"\0" + (request.body() or b""))
         return digest.hexdigest()
 
@@ -203,40 +209,48 @@ class Cache:
             key = self.key(call.request, tools.settings)
             if "no-cache" in _cache_control(call.request.headers):
                 return self._lead(call, then, key, Flight())
-            return self._cached(call, then, key)
+            return self._cached(call, then, key, tools.clock)
 
         return layer
 
-    def _cached(self, call: CallInfo, then: Next, key: str) -> Flow[Any]:
+    def _cached(
+        self, call: CallInfo, then: Next, key: str, clock: Callable[[], float]
+    ) -> Flow[Any]:
+        patience, began = call.request.timeout, clock()
         while True:
             if self.store.instant or not self.single_flight:
                 found = yield from self._read(call, key)
                 if found is not None:
-                    return (yield from self._use(call, found, "hit"))
+                    return (yield from self._use(call, found[1], "hit"))
             if not self.single_flight:
                 return (yield from self._lead(call, then, key, Flight()))
-            flight, leads = self._flights.join(key)
+            flight, leads = self._flights.join(key, patience)
             if leads:
                 try:
                     # Once more: the flight before may have landed since.
                     found = yield from self._read(call, key)
                     if found is not None:
-                        flight.land(found)
-                        return (yield from self._use(call, found, "hit"))
+                        flight.land(found[0])
+                        return (yield from self._use(call, found[1], "hit"))
                     return (yield from self._lead(call, then, key, flight))
                 finally:
                     self._flights.over(key, flight)
-            landed = yield from self._wait(call, flight)
+            left = None if patience is None else patience - (clock() - began)
+            landed = yield from self._wait(call, flight, left)
             if isinstance(landed, RouterError):
+                if _of_the_leader_alone(landed, flight, patience):
+                    continue
                 raise copy.copy(landed)
             if landed is not None:
-                return (yield from self._use(call, landed, "joined"))
+                response = decode(landed, "joined")
+                assert response is not None
+                return (yield from self._use(call, response, "joined"))
 
-    def _wait(self, call: CallInfo, flight: Flight) -> Flow[Any]:
-        timeout = call.request.timeout
+    def _wait(self, call: CallInfo, flight: Flight, left: float | None) -> Flow[Any]:
         try:
-            return (yield Perform(lambda: flight.wait(timeout), lambda: flight.wait_async(timeout)))
+            return (yield Perform(lambda: flight.wait(left), lambda: flight.wait_async(left)))
         except TimeoutError:
+            timeout = call.request.timeout or 0.0
             raise APITimeoutError(
                 f"an equal call in flight gave no answer within {timeout:g} s",
                 timeout=timeout,
@@ -270,17 +284,15 @@ class Cache:
                 yield from self._write(call, key, entry)
         return result
 
-    def _use(self, call: CallInfo, entry: bytes, how: Any) -> Flow[Any]:
-        begin, response = call.begin, decode(entry)
+    def _use(self, call: CallInfo, response: WireResponse, how: Any) -> Flow[Any]:
+        begin = call.begin
         assert begin is not None
-        assert response is not None
         call.trace.cached = True
         self._count("hits" if how == "hit" else "joined")
         call.tell("on_cache", CacheEvent, outcome=how, size=len(response.content))
-        response.headers = response.headers.with_header(CACHE_HEADER, how)
         return (yield from begin(response))
 
-    def _read(self, call: CallInfo, key: str) -> Flow[_Body]:
+    def _read(self, call: CallInfo, key: str) -> Flow[_Found | None]:
         store = self.store
         try:
             if store.instant:
@@ -290,7 +302,8 @@ class Cache:
         except StoreUnavailableError as error:
             self._complain(call, error)
             return None
-        return found if found is not None and decode(found) is not None else None
+        response = None if found is None else decode(found, "hit")
+        return None if found is None or response is None else (found, response)
 
     def _write(self, call: CallInfo, key: str, entry: bytes) -> Flow[None]:
         store, ttl = self.store, self.ttl
@@ -356,19 +369,38 @@ def encode(response: WireResponse) -> bytes:
     return b"%s%s\n%s" % (_FORMAT, head, response.content)
 
 
-def decode(entry: bytes) -> WireResponse | None:
-    """Return the answer that :func:`encode` wrote, or None if it is not one."""
+def decode(entry: bytes, how: str = "") -> WireResponse | None:
+    """Return the answer that :func:`encode` wrote, or None if it is not one.
+
+    Args:
+        entry: What was kept.
+        how: Value of ``CACHE_HEADER`` in the answer's headers; ``""``: none.
+    """
     if not entry.startswith(_FORMAT):
         return None
     head, found, content = entry[len(_FORMAT) :].partition(b"\n")
     try:
-        status, url, headers = json.loads(head)
+        status, url, headers = pydantic_core.from_json(head)
         pairs = [(str(name), str(value)) for name, value in headers]
     except (ValueError, TypeError):
         return None
     if not found or not isinstance(status, int) or not isinstance(url, str):
         return None
+    if how:
+        pairs.append((CACHE_HEADER, how))
     return WireResponse(status=status, headers=Headers(pairs), content=content, url=url)
+
+
+def _of_the_leader_alone(error: RouterError, flight: Flight, patience: float | None) -> bool:
+    """Return whether *error* says nothing about a call that would wait for *patience* seconds.
+
+    A guard of the leader's client refused it, or the leader was less patient.
+    """
+    if isinstance(error, RejectedError):
+        return not isinstance(error, DeadlineExceededError)
+    if not isinstance(error, APITimeoutError) or flight.patience is None:
+        return False
+    return patience is None or flight.patience < patience
 
 
 def _cache_control(headers: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
+from shared_core.config.secrets import HiddenURL, unwrap
 from shared_core.errors import InvalidSettingError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class RedisStore:
     def __init__(self, url: str, *, prefix: str = "hfr:cache:", timeout: float = 1.0) -> None:
         if not isinstance(url, str) or "://" not in url:
             raise InvalidSettingError("url must be a Redis URL, e.g. redis://localhost:6379/0")
-        self._url = url
+        self._url = HiddenURL(url)
         self.prefix = prefix
         self.timeout = timeout
         self._client: Redis | None = None
@@ -103,7 +104,7 @@ class RedisStore:
         with self._lock:
             client = self._client
             if client is None:
-                client = _redis().Redis.from_url(self._url, **self._options())
+                client = _redis().Redis.from_url(str(unwrap(self._url)), **self._options())
                 self._client = client
         from redis.exceptions import RedisError
 
@@ -120,7 +121,7 @@ class RedisStore:
                 _redis()
                 from redis.asyncio import Redis as AsyncRedis
 
-                client = AsyncRedis.from_url(self._url, **self._options())
+                client = AsyncRedis.from_url(str(unwrap(self._url)), **self._options())
                 self._per_loop[loop] = client
         return client
 

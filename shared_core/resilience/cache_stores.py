@@ -22,6 +22,7 @@ DEFAULT_ENTRIES = 1000
 """Most answers kept: at a typical 2 KB each, 2 MB."""
 DEFAULT_BYTES = 64 * 2**20
 """Most bytes kept: 64 MiB, about 16,000 long answers."""
+_INHERITED: list[sqlite3.Connection] = []  # of a parent process, kept from being closed
 _BUSY_SECONDS = 2.0  # how long a process waits for another one that writes the same file
 
 
@@ -247,6 +248,8 @@ class SQLiteStore(_Threaded):
             opened, self._open = self._open, None
             if opened is not None and opened[0] == os.getpid():
                 opened[1].close()
+            elif opened is not None:
+                _INHERITED.append(opened[1])
 
     def _do(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
@@ -257,9 +260,12 @@ class SQLiteStore(_Threaded):
             ) from None
 
     def _connection(self) -> sqlite3.Connection:
-        # A connection must not cross a fork: a child opens its own.
-        if self._open is not None and self._open[0] == os.getpid():
-            return self._open[1]
+        # A connection must not cross a fork: a child opens its own. The inherited one is not
+        # even closed there, which SQLite forbids as well: it could harm the parent's file.
+        if self._open is not None:
+            if self._open[0] == os.getpid():
+                return self._open[1]
+            _INHERITED.append(self._open[1])
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(

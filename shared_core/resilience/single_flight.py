@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -16,8 +17,13 @@ Landing: TypeAlias = "bytes | RouterError | None"
 
 @dataclass(slots=True)
 class Flight:
-    """A call in flight that others wait for."""
+    """A call in flight that others wait for.
 
+    Attributes:
+        patience: Seconds that whoever leads it is ready to wait for the answer, None: any.
+    """
+
+    patience: float | None = None
     landed: concurrent.futures.Future[Landing] = field(default_factory=concurrent.futures.Future)
 
     def land(self, outcome: Landing) -> None:
@@ -39,8 +45,15 @@ class Flight:
         Raises:
             TimeoutError: It did not come in time.
         """
-        mine = asyncio.shield(asyncio.wrap_future(self.landed))
-        return await asyncio.wait_for(mine, timeout)
+        loop, landed = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there
+                loop.call_soon_threadsafe(landed.set)
+
+        self.landed.add_done_callback(tell)
+        await asyncio.wait_for(landed.wait(), timeout)
+        return self.landed.result()
 
 
 class Flights:
@@ -50,13 +63,18 @@ class Flights:
         self._lock = threading.RLock()
         self._by_key: dict[str, Flight] = {}
 
-    def join(self, key: str) -> tuple[Flight, bool]:
-        """Return the flight of *key*, and whether the caller leads it."""
+    def join(self, key: str, patience: float | None = None) -> tuple[Flight, bool]:
+        """Return the flight of *key*, and whether the caller leads it.
+
+        Args:
+            key: Equal for equal calls.
+            patience: Seconds that the caller would wait for the answer, None: any.
+        """
         with self._lock:
             flight = self._by_key.get(key)
             if flight is not None:
                 return flight, False
-            flight = self._by_key[key] = Flight()
+            flight = self._by_key[key] = Flight(patience)
             return flight, True
 
     def over(self, key: str, flight: Flight) -> None:
