@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,20 @@ class LiveCore:
         core = self._build(changes) if changes else built
         core.live = True
         self._current: tuple[Snapshot[ClientConfig], dict[str, Any], Core] = (first, changes, core)
+        self._lock = threading.Lock()
 
     def core(self) -> Core:
         """Return the core for the current snapshot.
 
         A configuration that does not fit the client is logged, and the last good one stays.
         """
+        known, _, core = self._current
+        if self.store.snapshot is known:
+            return core
+        with self._lock:  # one snapshot, one state of breakers and limiters
+            return self._follow()
+
+    def _follow(self) -> Core:
         snapshot = self.store.snapshot
         known, before, core = self._current
         if snapshot is known:

@@ -83,12 +83,12 @@ class ConfigStore(Generic[T]):
 
     Args:
         initial: A frozen dataclass whose fields are immutable.
-        check: Refuses a value by raising; called with every new value before it is used, in
-            addition to the checks that the dataclass makes when it is built.
+        check: Refuses a value by raising anything; called with every new value before it is
+            used, in addition to the checks that the dataclass makes when it is built.
         keep: Number of snapshots kept for rollback; None keeps all. Default 100.
 
     Raises:
-        InvalidSettingError: *initial* is refused.
+        InvalidSettingError: *initial* is refused by us; what *check* raises is passed on.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class ConfigStore(Generic[T]):
                     )
                 value = make(before.value)
                 self._validate(value)
-            except (InvalidSettingError, TypeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever a check raises is a refusal
                 raise self._refuse(error, source) from None
             with self._lock:
                 if self._current is not before:
@@ -286,7 +286,8 @@ class ConfigStore(Generic[T]):
     def _refuse(self, error: Exception, source: str) -> InvalidSettingError:
         refusal = error
         if not isinstance(refusal, InvalidSettingError):
-            refusal = InvalidSettingError(f"the configuration was refused: {error}")
+            why = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
+            refusal = InvalidSettingError(f"the configuration was refused: {why}")
         with self._lock:
             self._refused += 1
             self._last_error = f"{source}: {refusal.message}"

@@ -76,6 +76,18 @@ def test_a_check_of_the_users_own_is_asked_first() -> None:
         ConfigStore(Limits(high=200), check=check)
 
 
+@pytest.mark.parametrize("raised", [KeyError("no"), AssertionError("no"), ZeroDivisionError("no")])
+def test_whatever_a_check_raises_is_a_refusal(raised: Exception) -> None:
+    def check(value: Limits) -> None:
+        if value.high > 100:
+            raise raised
+
+    store = ConfigStore(Limits(), check=check)
+    with pytest.raises(InvalidSettingError, match=rf"refused: {type(raised).__name__}\("):
+        store.update(high=101)
+    assert (store.value, store.status.refused) == (Limits(), 1)
+
+
 @pytest.mark.parametrize("value", [None, {}, Limits, object()])
 def test_only_frozen_dataclasses_are_configurations(value: Any) -> None:
     @dataclass
