@@ -86,6 +86,7 @@ class CallLogger(Callback):
 
 
 def _log(level: int, what: str, event: Event, facts: dict[str, Any]) -> None:
+    from shared_core.error_base import redact
     from shared_core.log import logger
 
     if not logger.isEnabledFor(level):
@@ -97,6 +98,11 @@ def _log(level: int, what: str, event: Event, facts: dict[str, Any]) -> None:
         "provider": event.provider,
         **facts,
     }
-    found = {name: value for name, value in known.items() if value not in (None, "")}
+    # A server may echo a token, e.g. as its request id: hide it for structured handlers too.
+    found = {
+        name: redact(value) if isinstance(value, str) else value
+        for name, value in known.items()
+        if value not in (None, "")
+    }
     text = " ".join(f"{name}={value}" for name, value in found.items())
     logger.log(level, "%s %s", what, text, extra={"hfrouter": {"event": what, **found}})

@@ -12,6 +12,7 @@ development; their names are kept in ``semconv`` and follow
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,8 @@ class OpenTelemetry(Callback):
             name: meter.create_counter(name, unit="{token}", description=text)
             for name, text in semconv.COUNTERS
         }
+        # Reentrant: a call that is collected as garbage ends wherever the collector runs.
+        self._lock = threading.RLock()
         self._open: dict[str, _Open] = {}
         self._models: set[str] = set()
 
@@ -120,9 +123,15 @@ class OpenTelemetry(Callback):
         span = self._tracer.start_span(
             name, kind=self._trace.SpanKind.CLIENT, attributes=attributes
         )
-        if len(self._open) >= MAX_OPEN_CALLS:
-            self._open.pop(next(iter(self._open)), None)
-        self._open[event.call_id] = _Open(span, shared, self._clock())
+        with self._lock:
+            dropped = None
+            if len(self._open) >= MAX_OPEN_CALLS:
+                dropped = self._open.pop(next(iter(self._open)))
+            self._open[event.call_id] = _Open(span, shared, self._clock())
+        if dropped is not None:  # a stream that nobody closed: nobody tells of its end
+            self._end_attempt(dropped)
+            dropped.span.set_attribute("hf_router.outcome", "abandoned")
+            dropped.span.end()
 
     def on_request(self, event: RequestEvent) -> None:
         """Start the span of an attempt."""
@@ -177,7 +186,8 @@ class OpenTelemetry(Callback):
 
     def on_call_end(self, event: CallEndEvent) -> None:
         """End the span of a call and record its metrics."""
-        call = self._open.pop(event.call_id, None)
+        with self._lock:
+            call = self._open.pop(event.call_id, None)
         if call is None:
             return
         self._end_attempt(call)
@@ -223,10 +233,11 @@ class OpenTelemetry(Callback):
             model = bounded.get(name)
             if model is None or model in self._models:
                 continue
-            if len(self._models) < MAX_MODELS:
-                self._models.add(model)
-            else:
-                bounded[name] = OTHER
+            with self._lock:
+                if len(self._models) < MAX_MODELS:
+                    self._models.add(model)
+                elif model not in self._models:
+                    bounded[name] = OTHER
         return bounded
 
     def _failed_attempt(self, call_id: str, error: BaseException | None) -> None:
