@@ -286,7 +286,7 @@ class Metrics(Callback):
         counts.output_tokens += put_out
         if put_out > 1 and seconds > 0 and event.outcome == "ok":
             counts.speed.record(put_out / seconds)
-        price = self.prices.get(event.model, event.provider) if self.prices else None
+        price = None if self.prices is None else self.prices.get(event.model, event.provider)
         if price is not None:
             counts.cost += price.cost(put_in, put_out)
         else:

@@ -6,6 +6,8 @@ import dataclasses
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared_core.callbacks import Callback, Event, RequestEvent, RetryEvent, dispatch
 from shared_core.errors import RateLimitError
@@ -57,6 +59,25 @@ def test_an_error_that_cannot_be_shown_breaks_nothing(caplog: pytest.LogCaptureF
     dispatch([Broken(), last], "on_request", EVENT)
     assert last.seen == [EVENT]
     assert "Broken.on_request raised Unshowable" in caplog.text
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=5))
+def test_whoever_raises_everybody_else_is_told_of_everything_once(script: list[list[bool]]) -> None:
+    class Scripted(Recorder):
+        def __init__(self, fails: list[bool]) -> None:
+            super().__init__()
+            self.fails = fails
+
+        def on_request(self, event: RequestEvent) -> None:
+            super().on_request(event)
+            if self.fails[len(self.seen) % len(self.fails)]:
+                raise ValueError("as scripted")
+
+    callbacks = [Scripted(fails) for fails in script]
+    events = [RequestEvent(call_id=str(n), operation="chat", attempt=n) for n in range(3)]
+    for event in events:
+        dispatch(callbacks, "on_request", event)
+    assert [callback.seen for callback in callbacks] == [events] * len(callbacks)
 
 
 def test_an_interrupt_is_passed_on() -> None:

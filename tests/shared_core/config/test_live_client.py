@@ -128,6 +128,58 @@ def test_threads_call_while_the_configuration_changes(server: FaultServer) -> No
         assert request.headers["x-hf-bill-to"] == f"team-{model}"
 
 
+async def test_a_thousand_calls_in_flight_see_one_version_each(server: FaultServer) -> None:
+    held = threading.Event()
+
+    def wait(request: Received) -> Reply:
+        held.wait(30)
+        return answer(request.json()["model"])
+
+    server.on(CHAT, wait)
+    store = ConfigStore(ClientConfig(model="org/v0", bill_to="team-0"))
+    async with AsyncRouterClient(**options(server, config=store)) as client:
+        tasks = []
+        for number in range(1000):
+            if number % 100 == 0:
+                store.update(model=f"org/v{number}", bill_to=f"team-{number}")
+            tasks.append(asyncio.create_task(client.chat.create("Hello")))
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # those begin with this version, and wait for the server
+        store.update(model="org/after", bill_to="team-after")
+        held.set()
+        texts = [found.text for found in await asyncio.gather(*tasks)]
+        assert (await client.chat.create("Hello")).text == "org/after"
+    assert texts == [f"org/v{number - number % 100}" for number in range(1000)]
+    for request in server.requests:
+        model = request.json()["model"].removeprefix("org/v").removeprefix("org/")
+        assert request.headers["x-hf-bill-to"] == f"team-{model}"
+
+
+def test_threads_that_meet_a_new_version_share_its_state(server: FaultServer) -> None:
+    server.on(CHAT, answer("fine"))
+    for turn in range(10):
+        store = ConfigStore(ClientConfig())
+        with RouterClient(**options(server, config=store)) as client:
+            store.update(resilience=Resilience(breaker=BreakerPolicy(minimum_calls=turn + 1)))
+            start = threading.Barrier(6)
+            seen: list[Any] = []
+
+            def work(
+                client: RouterClient = client,
+                start: threading.Barrier = start,
+                seen: list[Any] = seen,
+            ) -> None:
+                start.wait()
+                seen.append(client.resilience)
+
+            threads = [threading.Thread(target=work) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len({id(one) for one in seen}) == 1
+
+
 def test_policies_change_and_their_state_survives_a_change_of_model(server: FaultServer) -> None:
     server.on(CHAT, json_reply({"error": "down"}, 503))
     breaker = Resilience(breaker=BreakerPolicy())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import pickle
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared_core import (
     AsyncRouterClient,
@@ -17,6 +21,7 @@ from shared_core import (
     RateLimit,
     Resilience,
     RetryPolicy,
+    RouterClient,
     RouterError,
 )
 from tests.helpers.fault_server import FaultServer, json_reply, reset, sse
@@ -32,6 +37,81 @@ def test_printing_shows_every_number() -> None:
             assert f"{each.name} = {getattr(part, each.name)!r}" in shown
     assert "deadline: 33 s" in shown
     assert "failover: off" in shown
+
+
+POSITIVE = st.floats(0.01, 1e4)
+POLICIES = st.builds(
+    Resilience,
+    deadline=st.one_of(st.none(), POSITIVE),
+    retry=st.one_of(
+        st.none(),
+        st.builds(RetryPolicy, st.integers(1, 9), initial_delay=POSITIVE, max_delay=POSITIVE),
+    ),
+    breaker=st.one_of(
+        st.none(),
+        st.builds(
+            BreakerPolicy,
+            failure_ratio=st.floats(0.01, 1),
+            open_seconds=POSITIVE,
+            probes=st.integers(1, 9),
+        ),
+    ),
+    rate_limit=st.one_of(
+        st.none(), st.builds(RateLimit, per_second=POSITIVE, tokens_per_hour=POSITIVE)
+    ),
+    failover=st.one_of(
+        st.none(),
+        st.builds(
+            Failover,
+            st.just([FailoverEndpoint("https://a.test/v1", api_key="sekret-1")]),
+            rule=st.sampled_from(["unreachable", "unavailable"]),
+        ),
+    ),
+)
+
+
+@given(POLICIES)
+def test_printing_any_policy_shows_every_number_and_no_secret(policy: Resilience) -> None:
+    lines = str(policy).splitlines()
+    for name in ("deadline", "retry", "failover", "breaker", "rate_limit"):
+        part = getattr(policy, name)
+        shown = "off" if part is None else f"{part!r} s" if name == "deadline" else None
+        assert f"  {name}: {shown or type(part).__name__}" in lines
+        if shown is None:
+            for each in fields(part):
+                assert f"    {each.name} = {getattr(part, each.name)!r}" in lines
+    assert "sekret" not in str(policy)
+    assert pickle.loads(pickle.dumps(replace(policy, failover=None))) == replace(
+        policy, failover=None
+    )
+
+
+def test_threads_over_the_preset_lose_nothing(server: FaultServer) -> None:
+    count = itertools.count()
+    faults = [failing(503), reset(), failing(429)]
+
+    def answer(request: Any) -> Any:
+        number = next(count)
+        return json_reply(completion()) if number % 5 else faults[number // 5 % 3]
+
+    server.on(PATH, answer)
+    texts: list[str] = []
+    preset = Resilience.production(requests_per_second=1000)
+    assert preset.retry is not None
+    policy = replace(preset, retry=replace(preset.retry, initial_delay=0.01))
+    with RouterClient("a/b", base_url=server.url + "/v1", resilience=policy) as client:
+
+        def work() -> None:
+            for _ in range(10):
+                texts.append(client.chat.create("ping").text)
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert texts == ["pong"] * 60
+    assert len(server.requests) <= 90
 
 
 def test_the_preset_is_explicit_and_stable() -> None:

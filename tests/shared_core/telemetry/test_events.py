@@ -6,10 +6,13 @@ import asyncio
 import gc
 import logging
 import pickle
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared_core import AsyncRouterClient, RouterClient
 from shared_core.callbacks import (
@@ -24,6 +27,7 @@ from shared_core.callbacks import (
     RateLimitEvent,
 )
 from shared_core.errors import APIError, AuthenticationError, RateLimitError
+from shared_core.log import logger
 from shared_core.resilience.cache import Cache
 from shared_core.resilience.observe import parameters_of
 from shared_core.resilience.pipeline import Resilience
@@ -218,6 +222,130 @@ def test_the_log_has_facts_and_levels_and_no_content(
     assert "status=401" in caplog.text
     for secret in ("my prompt", "my answer", "hf_"):
         assert secret not in caplog.text
+
+
+async def test_an_asynchronous_call_is_logged_too(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script(CHAT, streamed("my answer"), json_reply({"error": "my answer"}, 401))
+    made = options(server, callbacks=[CallLogger()])
+    with caplog.at_level(logging.DEBUG, "hfrouter"):
+        async with AsyncRouterClient(**made) as client:
+            await (await client.chat.stream("my prompt")).result()
+            with pytest.raises(AuthenticationError):
+                await client.chat.create("my prompt")
+    ours: list[Any] = [record for record in caplog.records if hasattr(record, "hfrouter")]
+    assert [(one.levelname, one.hfrouter["event"]) for one in ours] == [
+        ("DEBUG", "attempt"),
+        ("INFO", "call ended"),
+        ("DEBUG", "attempt"),
+        ("WARNING", "call ended"),
+    ]
+    assert ours[1].hfrouter["output_tokens"] == 500
+    assert "my prompt" not in caplog.text
+    assert "my answer" not in caplog.text
+
+
+def test_a_token_that_a_server_echoes_is_hidden_from_structured_handlers(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = "hf_" + "e" * 30
+    echo = {"x-request-id": f"id-{token}", "x-inference-provider": token}
+    server.on(CHAT, json_reply({"error": "no"}, 401, headers=echo))
+    made = options(server, api_key=token, callbacks=[CallLogger()])
+    with caplog.at_level(logging.DEBUG, "hfrouter"), RouterClient(**made) as client:
+        with pytest.raises(AuthenticationError):
+            client.chat.create("Hello")
+    for record in caplog.records:
+        assert token not in repr(vars(record))
+
+
+TEXTS = st.one_of(st.text(max_size=20), st.just("hf_" + "t" * 30), st.just("https://u:p@h"))
+
+
+@given(TEXTS, TEXTS, TEXTS, st.floats(0, 1e6), st.sampled_from(["ok", "error", "abandoned"]))
+def test_whatever_an_event_says_the_log_has_its_facts_and_no_token(
+    model: str, provider: str, endpoint: str, seconds: float, outcome: Any
+) -> None:
+    base: dict[str, Any] = {"operation": "chat", "model": model, "provider": provider}
+    error = RateLimitError(f"no {model}", request_id=provider) if outcome == "error" else None
+    records: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        log = CallLogger()
+        log.on_call_end(
+            CallEndEvent(call_id="1", **base, outcome=outcome, elapsed=seconds, error=error)
+        )
+        log.on_circuit(CircuitEvent(call_id="2", **base, endpoint=endpoint, state="open"))
+        log.on_rate_limit(RateLimitEvent(call_id="3", **base, endpoint=endpoint, delay=seconds))
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+    assert [record.hfrouter["call_id"] for record in records] == ["1", "2", "3"]
+    assert records[0].hfrouter["outcome"] == outcome
+    assert records[0].hfrouter["seconds"] == round(seconds, 6)
+    assert ("error" in records[0].hfrouter) == (outcome == "error")
+    shown = "".join(record.getMessage() + repr(record.hfrouter) for record in records)
+    assert "hf_t" not in shown
+    assert "u:p@" not in shown
+
+
+def told_in_order(seen: Recorder, calls: int) -> None:
+    """Assert that each call has all its events, in their order, whatever ran beside it."""
+    by_call: dict[str, list[str]] = {}
+    for name, event in list(seen.events):
+        by_call.setdefault(event.call_id, []).append(name)
+    whole = ["on_call_start", "on_request", "on_response", "on_call_end"]
+    assert list(by_call.values()) == [whole] * calls
+
+
+def logged_apart(caplog: pytest.LogCaptureFixture, calls: int) -> None:
+    """Assert that each call is logged with an attempt and an end of its own model."""
+    facts = [getattr(record, "hfrouter", None) for record in caplog.records]
+    ours = [one for one in facts if one]
+    models = {one["call_id"]: one["model"] for one in ours}
+    assert len(models) == len(set(models.values())) == calls
+    for call, model in models.items():
+        mine = [(one["event"], one["model"]) for one in ours if one["call_id"] == call]
+        assert mine == [("attempt", model), ("call ended", model)]
+
+
+def test_events_and_lines_of_threads_are_not_mixed(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = Recorder()
+    made = options(server, callbacks=[seen, CallLogger()])
+    with caplog.at_level(logging.DEBUG, "hfrouter"), RouterClient(**made) as client:
+
+        def work(number: int) -> None:
+            for turn in range(4):
+                client.chat.create("Hello", model=f"org/m{number}-{turn}")
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    told_in_order(seen, 20)
+    logged_apart(caplog, 20)
+
+
+async def test_events_and_lines_of_tasks_are_not_mixed(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = Recorder()
+    server.on(CHAT, answer(delay=0.02))
+    made = options(server, callbacks=[seen, CallLogger()])
+    with caplog.at_level(logging.DEBUG, "hfrouter"):
+        async with AsyncRouterClient(**made) as client:
+            calls = [client.chat.create("Hello", model=f"org/m{n}") for n in range(20)]
+            await asyncio.gather(*calls)
+    told_in_order(seen, 20)
+    logged_apart(caplog, 20)
 
 
 def test_guards_are_logged(caplog: pytest.LogCaptureFixture) -> None:

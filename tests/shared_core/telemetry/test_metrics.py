@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -369,6 +370,117 @@ def test_prometheus_client_reads_the_text() -> None:
     }
     assert families["hf_router_requests"].samples[0].labels["model"] == 'odd"\\\nname'
     assert families["hf_router_request_duration_seconds"].type == "histogram"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=8),
+            st.sampled_from(["ok", "error", "abandoned"]),
+            st.floats(0, 200),
+            st.integers(0, 10**6),
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_was_counted_can_be_read_back(calls: list[tuple[str, Any, float, int]]) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    metrics = Metrics(Prices({}, default=Price(1.0, 2.0)))
+    for model, outcome, elapsed, tokens in calls:
+        usage = Usage(tokens, tokens, 2 * tokens)
+        end(metrics, "1", outcome, model=model, elapsed=elapsed, usage=usage)
+    snapshot = metrics.snapshot()
+    families = {one.name: one for one in text_string_to_metric_families(exposition(snapshot))}
+    requests = families["hf_router_requests"].samples if calls else []
+    read = {(one.labels["model"], one.labels["outcome"]): one.value for one in requests}
+    labels = [(model_label(model, "groq"), outcome) for model, outcome, _, _ in calls]
+    assert read == {label: labels.count(label) for label in labels}
+    held = families["hf_router_request_duration_seconds"].samples
+    counts = [one.value for one in held if one.name.endswith("_bucket")]
+    assert counts == sorted(counts)
+    assert counts[-1] == sum(outcome != "abandoned" for _, outcome, _, _ in calls)
+    spent = sum(one.value for one in getattr(families.get("hf_router_cost_usd"), "samples", []))
+    assert spent == pytest.approx(sum(3 * tokens / 1e6 for _, _, _, tokens in calls))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_page_tells_of_calls_over_sockets(server: FaultServer, kind: str) -> None:
+    metrics = Metrics(PRICES)
+    server.script(CHAT, answer(), json_reply({"error": "busy"}, 503), json_reply({}, 401))
+    policy = RetryPolicy(max_retries=1, initial_delay=0.001)
+    made = options(server, callbacks=[metrics], retry=policy)
+
+    async def ask() -> None:
+        async with AsyncRouterClient(**made) as client:
+            await client.chat.create("Hello")
+            with pytest.raises(AuthenticationError):
+                await client.chat.create("Hello")
+
+    if kind == "async":
+        asyncio.run(ask())
+    else:
+        with RouterClient(**made) as client:
+            client.chat.create("Hello")
+            with pytest.raises(AuthenticationError):
+                client.chat.create("Hello")
+    lines = exposition(metrics.snapshot()).splitlines()
+    for line in (
+        'hf_router_requests_total{model="org/m",operation="chat",outcome="ok"} 1',
+        'hf_router_errors_total{type="AuthenticationError"} 1',
+        'hf_router_retries_total{reason="ServiceUnavailableError"} 1',
+        'hf_router_tokens_total{direction="output"} 500',
+        'hf_router_cost_usd_total{model="org/m",provider="groq"} 0.002',
+        "hf_router_request_duration_seconds_count 2",
+    ):
+        assert line in lines, line
+
+
+def totals(text: str) -> tuple[int, int]:
+    """Return what a page says of calls and of their durations."""
+    calls = sum(
+        int(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("hf_router_requests_total")
+    )
+    (held,) = [line for line in text.splitlines() if "request_duration_seconds_count" in line]
+    return calls, int(held.rpartition(" ")[2])
+
+
+def test_a_page_that_is_asked_for_while_threads_count_is_never_torn(eager_threads: None) -> None:
+    metrics = Metrics()
+    pages: list[tuple[int, int]] = []
+
+    def work(number: int) -> None:
+        for turn in range(60):
+            end(metrics, "x", model=f"org/{number}-{turn % 5}", elapsed=0.1)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        pages.append(totals(exposition(metrics.snapshot())))
+    for thread in threads:
+        thread.join()
+    assert all(calls == durations for calls, durations in pages)
+    assert pages == sorted(pages)
+    assert totals(exposition(metrics.snapshot())) == (240, 240)
+
+
+async def test_a_page_that_is_asked_for_while_tasks_call_is_never_torn(server: FaultServer) -> None:
+    metrics = Metrics()
+    server.on(CHAT, answer(delay=0.01))
+    pages: list[tuple[int, int]] = []
+    async with AsyncRouterClient(**options(server, callbacks=[metrics])) as client:
+
+        async def call(number: int) -> None:
+            await client.chat.create("Hello", model=f"org/{number % 3}")
+            pages.append(totals(exposition(metrics.snapshot())))
+
+        await asyncio.gather(*[call(number) for number in range(20)])
+    assert all(calls == durations for calls, durations in pages)
+    assert pages == sorted(pages)
+    assert pages[-1] == (20, 20)
 
 
 def test_prices_are_the_dearest_where_the_provider_is_open() -> None:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -19,13 +22,25 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared_core import AsyncRouterClient, AuthenticationError, RouterClient, StreamError
-from shared_core.errors import InvalidSettingError
+from shared_core.callbacks import (
+    CallEndEvent,
+    CallStartEvent,
+    ChunkEvent,
+    ErrorEvent,
+    FailoverEvent,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
+)
+from shared_core.chat.types import ChatChunk, Usage
+from shared_core.errors import InvalidSettingError, RateLimitError
 from shared_core.resilience.cache import Cache
 from shared_core.resilience.pipeline import Resilience
 from shared_core.resilience.retry import RetryPolicy
 from shared_core.telemetry import otel
 from shared_core.telemetry.otel import OpenTelemetry
 from tests.helpers.fault_server import FaultServer, json_reply, sse
+from tests.shared_core.resilience.helpers import Clock
 from tests.shared_core.telemetry.replies import CHAT, answer, options, streamed
 
 pytestmark = pytest.mark.anyio
@@ -258,6 +273,126 @@ async def test_tasks_keep_their_spans_apart_and_a_cancelled_one_ends(
         assert held.span_id == parent
     assert (spans[99].attributes or {})["hf_router.outcome"] == "abandoned"
     assert callback._open == {}
+
+
+def test_a_stream_that_nobody_closed_ends_when_its_place_is_needed(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otel, "MAX_OPEN_CALLS", 2)
+    callback = telemetry.callback()
+    for call in "abc":
+        callback.on_call_start(CallStartEvent(call_id=call, operation="chat", model=call))
+        callback.on_request(RequestEvent(call_id=call, operation="chat"))
+    assert [span.name for span in telemetry.spans] == ["POST", "chat a"]
+    assert (telemetry.spans[1].attributes or {})["hf_router.outcome"] == "abandoned"
+    assert sorted(callback._open) == ["b", "c"]
+
+
+def test_times_on_a_fake_clock(telemetry: Telemetry) -> None:
+    clock = Clock()
+    callback = telemetry.callback(clock=clock)
+    base: dict[str, Any] = {"call_id": "1", "operation": "chat", "model": "org/m"}
+    callback.on_call_start(CallStartEvent(**base, stream=True))
+    callback.on_request(RequestEvent(**base))
+    for passed in (0.5, 0.25, 0.75):
+        clock.now += passed
+        callback.on_chunk(ChunkEvent(**base, chunk=ChatChunk("a")))
+    callback.on_call_end(CallEndEvent(**base, outcome="ok", elapsed=2.0, usage=Usage(10, 20, 30)))
+    metrics = telemetry.metrics()
+
+    def total(name: str) -> tuple[int, float]:
+        points = metrics[f"gen_ai.client.{name}"].data.data_points
+        return sum(point.count for point in points), sum(point.sum for point in points)
+
+    assert total("operation.time_to_first_chunk") == (1, 0.5)
+    assert total("operation.time_per_output_chunk") == (2, 1.0)
+    assert total("operation.duration") == (1, 2.0)
+    assert total("token.usage") == (2, 30)
+    (span,) = telemetry.calls()
+    assert (span.attributes or {})["gen_ai.response.time_to_first_chunk"] == 0.5
+
+
+class SpanMachine(RuleBasedStateMachine):
+    """Calls that overlap, with attempts that end in any way: each span ends once, in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.telemetry = Telemetry()
+        self.callback = self.telemetry.callback()
+        self.open: dict[str, int] = {}  # attempts by call
+        self.ended: dict[str, tuple[int, str]] = {}
+        self.number = 0
+
+    def teardown(self) -> None:
+        self.telemetry.tracers.shutdown()
+        self.telemetry.meters.shutdown()
+
+    def facts(self, call: str) -> dict[str, Any]:
+        return {"call_id": call, "operation": "chat", "model": f"org/{call}"}
+
+    @rule()
+    def begin(self) -> None:
+        self.number += 1
+        call = str(self.number)
+        self.open[call] = 0
+        self.callback.on_call_start(CallStartEvent(**self.facts(call)))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), how=st.sampled_from(["response", "retry", "failover", "error", "none"]))
+    def attempt(self, data: st.DataObject, how: str) -> None:
+        call = data.draw(st.sampled_from(sorted(self.open)))
+        self.open[call] += 1
+        facts = self.facts(call)
+        self.callback.on_request(RequestEvent(**facts, attempt=self.open[call]))
+        error = RateLimitError("slow", status_code=429)
+        if how == "response":
+            self.callback.on_response(ResponseEvent(**facts, status=200))
+        elif how == "retry":
+            self.callback.on_retry(RetryEvent(**facts, attempt=1, delay=0.1, error=error))
+        elif how == "failover":
+            self.callback.on_failover(FailoverEvent(**facts, endpoint="a", target="b"))
+        elif how == "error":
+            self.callback.on_error(ErrorEvent(**facts, error=error))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), outcome=st.sampled_from(["ok", "error", "abandoned"]))
+    def finish(self, data: st.DataObject, outcome: Any) -> None:
+        call = data.draw(st.sampled_from(sorted(self.open)))
+        attempts = self.open.pop(call)
+        self.ended[call] = attempts, outcome
+        error = RateLimitError("slow") if outcome == "error" else None
+        self.callback.on_call_end(
+            CallEndEvent(**self.facts(call), outcome=outcome, attempts=attempts, error=error)
+        )
+
+    @rule()
+    def events_of_a_call_that_is_over_change_nothing(self) -> None:
+        before = len(self.telemetry.spans)
+        facts = self.facts("over")
+        self.callback.on_request(RequestEvent(**facts))
+        self.callback.on_call_end(CallEndEvent(**facts, outcome="ok"))
+        assert len(self.telemetry.spans) == before
+
+    @invariant()
+    def agrees(self) -> None:
+        calls = {span.name.removeprefix("chat org/"): span for span in self.telemetry.calls()}
+        assert calls.keys() == self.ended.keys()
+        assert self.callback._open.keys() == self.open.keys()
+        for call, (attempts, outcome) in self.ended.items():
+            span = calls[call]
+            below = [
+                one
+                for one in self.telemetry.attempts()
+                if one.parent is not None and one.parent.span_id == span.context.span_id
+            ]
+            assert len(below) == attempts
+            assert (span.status.status_code is StatusCode.ERROR) == (outcome == "error")
+
+
+SpanMachine.TestCase.settings = hypothesis_settings(
+    max_examples=25, stateful_step_count=20, deadline=None
+)
+TestSpanMachine = SpanMachine.TestCase
 
 
 def test_a_cut_stream_is_an_error(telemetry: Telemetry, server: FaultServer) -> None:
