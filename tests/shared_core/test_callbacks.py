@@ -24,6 +24,7 @@ class Recorder(Callback):
         self.seen.append(event)
 
 
+@pytest.mark.evidence("callbacks", "model")
 def test_every_callback_is_told_in_order() -> None:
     first, second = Recorder(), Recorder()
     dispatch([first, second], "on_request", EVENT)
@@ -61,6 +62,7 @@ def test_an_error_that_cannot_be_shown_breaks_nothing(caplog: pytest.LogCaptureF
     assert "Broken.on_request raised Unshowable" in caplog.text
 
 
+@pytest.mark.evidence("callbacks", "property")
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=5))
 def test_whoever_raises_everybody_else_is_told_of_everything_once(script: list[list[bool]]) -> None:
     class Scripted(Recorder):

@@ -69,6 +69,7 @@ def test_success_takes_one_attempt() -> None:
     assert len(made) == 1
 
 
+@pytest.mark.evidence("retry", "model")
 def test_waits_grow_and_are_capped() -> None:
     lost = [APIConnectionError("lost") for _ in range(6)]
     attempt, made = attempts_of(*lost, "fine")
@@ -135,6 +136,7 @@ def test_a_dead_server_is_not_hammered() -> None:
     assert total <= 120
 
 
+@pytest.mark.evidence("retry", "property")
 @given(st.lists(st.booleans(), max_size=200))
 def test_budget_stays_in_its_bounds(outcomes: list[bool]) -> None:
     budget = RetryBudget()

@@ -75,6 +75,7 @@ def cut_and_resumed(request: pytest.FixtureRequest, server: FaultServer) -> Any:
     return lambda **options: asyncio.run(asynchronous(**options))
 
 
+@pytest.mark.evidence("streams", "sync", "async")
 def test_prefill_sends_the_partial_answer_last(server: FaultServer, cut_and_resumed: Any) -> None:
     cut = sse(event(content="The sea is "), event(content="wide and "), done=False, end=Fin())
     server.script(PATH, cut, json_reply(answer("deep.")))
@@ -102,6 +103,7 @@ def test_ask_adds_a_message_and_drops_a_repetition(
     assert "continue_final_message" not in sent
 
 
+@pytest.mark.evidence("streams", "model")
 @pytest.mark.parametrize(
     ("partial", "params", "why"),
     [
@@ -134,6 +136,7 @@ def test_reasoning_and_history_are_kept(server: FaultServer) -> None:
     assert len(server.requests[0].json()["messages"]) == 3
 
 
+@pytest.mark.evidence("streams", "property")
 @given(st.text(max_size=30), st.text(min_size=SHORTEST_OVERLAP, max_size=30), st.text(max_size=30))
 def test_a_repetition_at_the_seam_is_found(before: str, seam: str, after: str) -> None:
     found = overlap(before + seam, seam + after)

@@ -59,6 +59,7 @@ def test_wrong_values_are_refused_when_the_configuration_is_made(values: Any) ->
     assert store.value == ClientConfig(model="org/a")
 
 
+@pytest.mark.evidence("configuration", "sync")
 def test_the_next_call_sees_a_change_and_rollback_takes_it_back(server: FaultServer) -> None:
     store = ConfigStore(ClientConfig())
     with RouterClient(**options(server, config=store)) as client:
@@ -83,6 +84,7 @@ def test_another_server_gets_the_next_call(server: FaultServer) -> None:
     assert server.requests == []
 
 
+@pytest.mark.evidence("configuration", "async")
 async def test_asynchronous_calls_in_flight_keep_what_they_began_with(server: FaultServer) -> None:
     store = ConfigStore(ClientConfig(model="org/v0"))
     async with AsyncRouterClient(**options(server, config=store)) as client:
@@ -102,6 +104,7 @@ async def test_asynchronous_calls_in_flight_keep_what_they_began_with(server: Fa
     assert {text.startswith("org/v") for text in texts} == {True}
 
 
+@pytest.mark.evidence("configuration", "threads")
 def test_threads_call_while_the_configuration_changes(server: FaultServer) -> None:
     server.on(CHAT, lambda request: answer(request.json()["model"]))
     store = ConfigStore(ClientConfig(model="org/v0", bill_to="team-0"))
@@ -128,6 +131,7 @@ def test_threads_call_while_the_configuration_changes(server: FaultServer) -> No
         assert request.headers["x-hf-bill-to"] == f"team-{model}"
 
 
+@pytest.mark.evidence("configuration", "tasks")
 async def test_a_thousand_calls_in_flight_see_one_version_each(server: FaultServer) -> None:
     held = threading.Event()
 

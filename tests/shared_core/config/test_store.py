@@ -32,6 +32,7 @@ class Limits:
             raise ValueError("low must not be above high")
 
 
+@pytest.mark.evidence("configuration", "model")
 def test_a_change_is_seen_at_once_and_an_old_snapshot_stays_as_it_was() -> None:
     store = ConfigStore(Limits())
     before = store.snapshot
@@ -278,6 +279,7 @@ def test_a_copy_has_the_values_and_no_watchers() -> None:
     assert store.value.low == 1
 
 
+@pytest.mark.evidence("configuration", "threads")
 def test_threads_never_see_a_mixture_and_lose_no_update() -> None:
     store = ConfigStore(Limits(0, 0), keep=None)
     versions: list[int] = []
@@ -355,7 +357,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [s.value for s in self.store.history] == self.model[-5:]
 
 
-TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine = pytest.mark.evidence("configuration", "property")(StoreMachine.TestCase)
 
 
 @given(st.dictionaries(st.sampled_from(["low", "high"]), st.integers(-5, 5)))

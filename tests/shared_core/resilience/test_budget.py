@@ -81,6 +81,7 @@ def completion(put_in: int, put_out: int) -> ChatCompletion:
     return ChatCompletion(usage=Usage(put_in, put_out, put_in + put_out), provider="groq")
 
 
+@pytest.mark.evidence("budget", "model")
 def test_a_call_that_could_pass_the_limit_is_refused_before_it_is_sent() -> None:
     budget = Budget(0.01, prices=PRICES)
     drive(budget, request(max_tokens=4000), completion(1000, 4000))
@@ -248,6 +249,7 @@ def test_wrong_values_are_named(make: Any) -> None:
         make()
 
 
+@pytest.mark.evidence("budget", "sync")
 def test_blocking_over_sockets(server: FaultServer) -> None:
     heard: list[BudgetEvent] = []
 
@@ -270,6 +272,7 @@ def test_blocking_over_sockets(server: FaultServer) -> None:
     assert metrics.snapshot().budget_refused == 1
 
 
+@pytest.mark.evidence("budget", "async", "tasks")
 async def test_asynchronous_over_sockets_never_above_the_limit(server: FaultServer) -> None:
     budget = Budget(5.5 * COST, prices=PRICES)
     server.on(CHAT, answer(delay=0.02))
@@ -312,6 +315,7 @@ def test_a_failed_call_is_free_and_a_hit_costs_nothing(server: FaultServer) -> N
     assert budget.report().cost == pytest.approx(COST)
 
 
+@pytest.mark.evidence("budget", "threads")
 def test_threads_cannot_pass_the_limit_together() -> None:
     budget = Budget(100 * 2e-5, prices=PRICES)
     refusals: list[RouterError] = []
@@ -400,4 +404,4 @@ class Purse(RuleBasedStateMachine):
         assert report.limits[0][1] + report.reserved <= 0.001 * (1 + 1e-9)
 
 
-TestPurse = Purse.TestCase
+TestPurse = pytest.mark.evidence("budget", "property")(Purse.TestCase)

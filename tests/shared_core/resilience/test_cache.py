@@ -51,6 +51,7 @@ def chat(**body: Any) -> WireRequest:
     )
 
 
+@pytest.mark.evidence("cache", "model")
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
@@ -116,6 +117,7 @@ def test_keys_differ_by_all_that_changes_the_answer_and_show_nothing() -> None:
     assert int(key, 16) >= 0
 
 
+@pytest.mark.evidence("cache", "property")
 @given(
     st.integers(200, 299),
     st.binary(max_size=200),
@@ -139,6 +141,7 @@ def test_foreign_bytes_are_no_answer(entry: bytes) -> None:
         assert decode(data) is None or isinstance(decode(data), WireResponse)
 
 
+@pytest.mark.evidence("cache", "sync")
 def test_hit_miss_and_statistics_blocking(server: FaultServer) -> None:
     cache, metrics = Cache(), Metrics()
     with RouterClient(**cached(server, cache, callbacks=[metrics])) as client:
@@ -162,6 +165,7 @@ def test_hit_miss_and_statistics_blocking(server: FaultServer) -> None:
     assert cache.stats.entries == 0
 
 
+@pytest.mark.evidence("cache", "async")
 async def test_hit_miss_and_statistics_asynchronous(server: FaultServer) -> None:
     cache = Cache()
     async with AsyncRouterClient(**cached(server, cache)) as client:
@@ -224,6 +228,8 @@ def test_tokens_do_not_share_answers(server: FaultServer) -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.evidence("cache", "threads")
+@pytest.mark.evidence("single-flight", "sync")
 def test_equal_calls_of_threads_make_one_request(server: FaultServer) -> None:
     server.on(CHAT, answer(delay=0.15))
     cache = Cache()
@@ -248,6 +254,8 @@ def test_equal_calls_of_threads_make_one_request(server: FaultServer) -> None:
     assert len(cache._flights) == 0
 
 
+@pytest.mark.evidence("cache", "tasks")
+@pytest.mark.evidence("single-flight", "async")
 async def test_equal_calls_of_tasks_make_one_request(server: FaultServer) -> None:
     server.on(CHAT, answer(delay=0.1))
     cache = Cache()

@@ -81,9 +81,10 @@ class MemoryMachine(RuleBasedStateMachine):
         )
 
 
-TestMemoryMachine = MemoryMachine.TestCase
+TestMemoryMachine = pytest.mark.evidence("cache", "property")(MemoryMachine.TestCase)
 
 
+@pytest.mark.evidence("cache", "threads")
 def test_threads_keep_the_memory_store_consistent() -> None:
     store = MemoryStore(50, 5000)
 
@@ -119,6 +120,7 @@ def file_store(tmp_path: Path) -> Iterator[SQLiteStore]:
     store.close()
 
 
+@pytest.mark.evidence("sqlite-store", "model")
 def test_a_file_keeps_entries_for_their_time(tmp_path: Path) -> None:
     now = [1000.0]
     store = SQLiteStore(tmp_path / "cache.db", clock=lambda: now[0])
@@ -187,6 +189,7 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.evidence("sqlite-store", "sync", "async")
 def test_a_file_serves_clients_and_holds_neither_token_nor_prompt(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "cache.db")
     with FaultServer() as server:
@@ -286,9 +289,10 @@ class FileMachine(RuleBasedStateMachine):
 FileMachine.TestCase.settings = hypothesis_settings(
     max_examples=15, stateful_step_count=15, deadline=None
 )
-TestFileMachine = FileMachine.TestCase
+TestFileMachine = pytest.mark.evidence("sqlite-store", "property")(FileMachine.TestCase)
 
 
+@pytest.mark.evidence("sqlite-store", "threads", "tasks")
 def test_threads_and_tasks_share_a_file(file_store: SQLiteStore) -> None:
     wrong: list[object] = []
 
@@ -317,6 +321,7 @@ def test_threads_and_tasks_share_a_file(file_store: SQLiteStore) -> None:
     assert asyncio.run(share()) == [b"task"] * 3
 
 
+@pytest.mark.evidence("redis-store", "property")
 @given(entries=st.dictionaries(st.text("abcdef0123456789", min_size=1), st.binary(), max_size=8))
 @hypothesis_settings(max_examples=20, deadline=None)
 def test_redis_gives_back_any_bytes(redis_url: str, entries: dict[str, bytes]) -> None:
@@ -331,6 +336,7 @@ def test_redis_gives_back_any_bytes(redis_url: str, entries: dict[str, bytes]) -
     store.close()
 
 
+@pytest.mark.evidence("redis-store", "model")
 @pytest.mark.parametrize(("ttl", "kept"), [(1.5, 1500), (0.0001, 1), (3600, 3_600_000)])
 def test_times_in_redis_are_whole_milliseconds_and_never_none(ttl: float, kept: int) -> None:
     assert cache_redis._milliseconds(ttl) == kept
@@ -361,6 +367,7 @@ def test_a_redis_that_is_full_or_slow_is_a_store_that_is_not_there(redis_url: st
     store.close()
 
 
+@pytest.mark.evidence("redis-store", "threads", "tasks")
 async def test_threads_and_tasks_share_one_redis(redis_url: str) -> None:
     store = RedisStore(redis_url, prefix="t4:")
     wrong: list[object] = []
@@ -408,6 +415,7 @@ async def test_redis_keeps_entries_for_their_time(redis_url: str) -> None:
         await each.aclose()
 
 
+@pytest.mark.evidence("redis-store", "sync", "async")
 async def test_redis_serves_both_clients_in_every_loop(redis_url: str) -> None:
     store = RedisStore(redis_url, prefix="t3:")
     with FaultServer() as server:

@@ -84,6 +84,7 @@ def opened(clock: Clock, policy: BreakerPolicy = QUICK, **more: Any) -> CircuitB
 # --- rules ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("circuit-breaker", "model")
 def test_opens_at_the_ratio_but_not_below_the_minimum(clock: Clock) -> None:
     it = breaker(clock)
     fail(it, 3)
@@ -452,12 +453,13 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 BreakerMachine.TestCase.settings = hypothesis_settings(max_examples=60, stateful_step_count=40)
-TestBreakerMachine = BreakerMachine.TestCase
+TestBreakerMachine = pytest.mark.evidence("circuit-breaker", "property")(BreakerMachine.TestCase)
 
 
 # --- sockets ----------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("circuit-breaker", "sync", "async")
 def test_a_dead_server_is_left_alone(both: Both) -> None:
     both.server.on(PATH, reset())
     results, client = both.chats(30, resilience=Resilience(breaker=BreakerPolicy()))
@@ -503,6 +505,7 @@ def test_slow_first_events_open_it(both: Both) -> None:
 # --- races ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("circuit-breaker", "threads")
 def test_threads_get_one_probe_between_them(server: FaultServer) -> None:
     server.on(PATH, failing(503))
     policy = BreakerPolicy(minimum_calls=2, open_seconds=0.01, jitter=0)
@@ -535,6 +538,7 @@ def test_threads_get_one_probe_between_them(server: FaultServer) -> None:
     assert 1 <= probes <= 3  # a fast failure may leave time for the next probe
 
 
+@pytest.mark.evidence("circuit-breaker", "threads")
 def test_changes_are_told_one_by_one_and_in_order_under_threads(eager_threads: None) -> None:
     told: list[tuple[str, str]] = []
     telling: list[int] = []
@@ -591,6 +595,7 @@ def test_counts_are_exact_under_threads() -> None:
     assert it._window.failed == 500 + 250 + 100 + 50
 
 
+@pytest.mark.evidence("circuit-breaker", "tasks")
 @pytest.mark.anyio
 async def test_tasks_share_a_breaker_and_cancelled_ones_do_not_count(server: FaultServer) -> None:
     server.on(PATH, sse(event("a"), first_delay=5))

@@ -85,6 +85,7 @@ def pool(*servers: FaultServer, **more: Any) -> Resilience:
 # --- rules ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("failover", "property")
 @given(st.integers(0, 1000), st.integers(1, 8))
 @pytest.mark.parametrize("selector", [Priority(), RoundRobin(), Random(), Sticky(), Sticky("x")])
 def test_every_selector_tries_each_endpoint_once(selector: Any, turn: int, count: int) -> None:
@@ -120,6 +121,7 @@ READ_TIMEOUT = APITimeoutError("late", phase="read")
 CONNECT_TIMEOUT = APITimeoutError("late", phase="connect")
 
 
+@pytest.mark.evidence("failover", "model")
 @pytest.mark.parametrize(
     ("error", "rules"),
     [
@@ -248,6 +250,7 @@ def test_a_pickled_endpoint_never_takes_another_token(
 # --- sockets ----------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("failover", "sync", "async")
 def test_a_dead_first_endpoint_costs_no_call(both: Both, second: FaultServer) -> None:
     both.server.on(PATH, reset())
     results, _ = both.chats(10, resilience=pool(both.server, second))
@@ -387,6 +390,7 @@ def test_embeddings_go_to_servers_of_the_same_model(both: Both, second: FaultSer
 # --- races ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("failover", "threads")
 def test_threads_share_the_round_robin(server: FaultServer, second: FaultServer) -> None:
     policy = pool(server, second, selector=RoundRobin())
     with RouterClient("a/b", base_url=server.url + "/v1", resilience=policy) as client:
@@ -403,6 +407,7 @@ def test_threads_share_the_round_robin(server: FaultServer, second: FaultServer)
     assert (len(server.requests), len(second.requests)) == (20, 20)
 
 
+@pytest.mark.evidence("failover", "tasks")
 @pytest.mark.anyio
 async def test_tasks_fail_over_and_cancelled_ones_stop(
     server: FaultServer, second: FaultServer

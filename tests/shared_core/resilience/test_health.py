@@ -68,6 +68,7 @@ def rounds(**policy: Any) -> Rounds:
     return Rounds(pool, HealthPolicy(**policy))
 
 
+@pytest.mark.evidence("health-checks", "model")
 def test_sick_after_two_failures_well_after_one_answer() -> None:
     it = rounds()
     (member,) = it.pool.members
@@ -78,6 +79,7 @@ def test_sick_after_two_failures_well_after_one_answer() -> None:
     assert seen == [True, True, True, False, False, True]
 
 
+@pytest.mark.evidence("health-checks", "property")
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 4), st.integers(1, 4))
 def test_only_a_full_streak_changes_the_verdict(answers: list[bool], fall: int, rise: int) -> None:
     it = rounds(unhealthy_after=fall, healthy_after=rise)
@@ -129,6 +131,7 @@ def test_checks_need_endpoints() -> None:
 # --- sockets ----------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("health-checks", "sync")
 def test_a_thread_finds_the_sick_endpoint_and_calls_avoid_it(server: FaultServer) -> None:
     with FaultServer() as sick:
         sick.on("*", reset())
@@ -148,6 +151,7 @@ def test_a_thread_finds_the_sick_endpoint_and_calls_avoid_it(server: FaultServer
     assert health_threads() == 0
 
 
+@pytest.mark.evidence("health-checks", "async")
 @pytest.mark.anyio
 async def test_a_task_finds_the_sick_endpoint(server: FaultServer) -> None:
     server.on("/v1/models", failing(503))
@@ -318,6 +322,7 @@ async def test_stop_in_another_loop_ends_the_task(server: FaultServer) -> None:
 # --- races ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("health-checks", "tasks")
 @pytest.mark.anyio
 async def test_many_tasks_start_and_stop(server: FaultServer) -> None:
     server.on("*", json_reply({}))
@@ -344,6 +349,7 @@ async def test_many_tasks_start_and_stop(server: FaultServer) -> None:
     assert {one.method for one in server.requests} <= {"GET"}
 
 
+@pytest.mark.evidence("health-checks", "threads")
 def test_many_threads_start_and_stop(server: FaultServer) -> None:
     server.on("*", json_reply({}))
     client = RouterClient("a/b", api_key="hf_x", resilience=resilience(server.url))

@@ -207,6 +207,7 @@ def test_a_wait_that_does_not_fit_fails_at_once(clock: Clock) -> None:
     assert clock.waits == []
 
 
+@pytest.mark.evidence("deadline", "model")
 def test_the_deadline_counts_all_attempts(clock: Clock) -> None:
     broken = ServiceUnavailableError("no", status_code=503)
     policy = RetryPolicy(max_retries=50, initial_delay=1, budget_capacity=0)
@@ -230,6 +231,7 @@ def test_attempts_get_what_is_left(clock: Clock) -> None:
     assert call.request.expires is None
 
 
+@pytest.mark.evidence("deadline", "sync", "async")
 def test_deadline_ends_a_hanging_call(both: Both) -> None:
     both.server.on(PATH, hang())
     (error,), _ = both.chats(resilience=Resilience(deadline=0.3), timeout=30)
@@ -273,6 +275,7 @@ def test_layers_learn_how_a_stream_ended(
     assert how == expected
 
 
+@pytest.mark.evidence("presets", "sync", "async")
 def test_everything_on_still_answers(both: Both) -> None:
     both.server.script(PATH, failing(503), GOOD)
     policy = Resilience.production(requests_per_second=100)

@@ -28,6 +28,7 @@ from tests.helpers.fault_server import FaultServer, json_reply, reset, sse
 from tests.shared_core.resilience.helpers import PATH, completion, event, failing
 
 
+@pytest.mark.evidence("presets", "model")
 def test_printing_shows_every_number() -> None:
     policy = Resilience.production(requests_per_second=7, deadline=33)
     shown = str(policy)
@@ -70,6 +71,7 @@ POLICIES = st.builds(
 )
 
 
+@pytest.mark.evidence("presets", "property")
 @given(POLICIES)
 def test_printing_any_policy_shows_every_number_and_no_secret(policy: Resilience) -> None:
     lines = str(policy).splitlines()
@@ -86,6 +88,7 @@ def test_printing_any_policy_shows_every_number_and_no_secret(policy: Resilience
     )
 
 
+@pytest.mark.evidence("presets", "threads")
 def test_threads_over_the_preset_lose_nothing(server: FaultServer) -> None:
     count = itertools.count()
     faults = [failing(503), reset(), failing(429)]
@@ -128,6 +131,7 @@ def test_an_empty_policy_is_false() -> None:
     assert Resilience(deadline=1)
 
 
+@pytest.mark.evidence("presets", "tasks")
 @pytest.mark.anyio
 async def test_the_whole_stack_under_mixed_faults_loses_nothing() -> None:
     count = iter(range(100_000))
@@ -148,12 +152,11 @@ async def test_the_whole_stack_under_mixed_faults_loses_nothing() -> None:
             FailoverEndpoint(one.url + "/v1", name=str(at))
             for at, one in enumerate((first, second))
         ]
-        policy = Resilience(
-            deadline=30,
+        policy = replace(
+            Resilience.production(requests_per_second=10_000, deadline=30),
             retry=RetryPolicy(max_retries=4, initial_delay=0.01),
             failover=Failover(endpoints),
             breaker=BreakerPolicy(failure_ratio=0.9),
-            rate_limit=RateLimit(per_second=10_000),
         )
         threads = threading.active_count()
         async with AsyncRouterClient(

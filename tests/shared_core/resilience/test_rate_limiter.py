@@ -58,6 +58,7 @@ def waits(it: RateLimiter, clock: Clock, count: int, **taken: Any) -> list[float
 # --- rules ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("rate-limiter", "model")
 def test_a_burst_then_the_rate(clock: Clock) -> None:
     it = limiter(clock, per_second=2)
     assert waits(it, clock, 5) == pytest.approx([0, 0, 0.5, 1.0, 1.5])
@@ -188,6 +189,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.evidence("rate-limiter", "property")
 @given(RATES, STEPS)
 def test_no_bucket_ever_gives_more_than_burst_and_rate(rates: list[Rate], steps: Any) -> None:
     clock = Clock()
@@ -343,6 +345,7 @@ def test_a_copied_limiter_policy_makes_fresh_buckets() -> None:
 # --- sockets and races ------------------------------------------------------------------
 
 
+@pytest.mark.evidence("rate-limiter", "sync", "async")
 def test_calls_keep_to_the_rate(both: Both) -> None:
     started = time.monotonic()
     results, _ = both.chats(6, resilience=Resilience(rate_limit=RateLimit(per_second=20, burst=1)))
@@ -370,6 +373,7 @@ def within(moments: list[float], span: float) -> int:
     return max(sum(1 for at in moments if start <= at < start + span) for start in moments)
 
 
+@pytest.mark.evidence("rate-limiter", "threads")
 def test_eight_threads_share_one_rate() -> None:
     it = RateLimiter(RateLimit(per_second=50, burst=10))
     moments: list[float] = []
@@ -390,6 +394,7 @@ def test_eight_threads_share_one_rate() -> None:
     assert within(moments, 0.2) <= 10 + 10 + 8  # late wake-ups may bunch
 
 
+@pytest.mark.evidence("rate-limiter", "tasks")
 @pytest.mark.anyio
 async def test_tasks_are_served_in_order_and_cancelled_ones_take_nothing() -> None:
     it = RateLimiter(RateLimit(per_second=100, burst=1))

@@ -74,6 +74,7 @@ LOST = [
 ]
 
 
+@pytest.mark.evidence("retry", "model")
 @pytest.mark.parametrize("error", UNSENT + FAILED + LOST, ids=lambda error: type(error).__name__)
 def test_what_may_be_repeated(error: APIError) -> None:
     careful = RetryPolicy(max_retries=3, repeat_lost_answers=False)
@@ -121,6 +122,7 @@ def test_wrong_numbers_are_named(name: str, value: Any) -> None:
         RetryPolicy(**{name: value})
 
 
+@pytest.mark.evidence("retry", "property")
 @given(st.integers(0, 8), st.lists(st.booleans(), max_size=30))
 def test_never_more_attempts_than_asked_for(retries: int, outcomes: list[bool]) -> None:
     clock = Clock()
@@ -173,6 +175,7 @@ ROWS = {
 }
 
 
+@pytest.mark.evidence("retry", "sync", "async")
 @pytest.mark.parametrize("row", ROWS)
 def test_repeated_until_it_works(both: Both, row: str) -> None:
     both.server.script(PATH, *ROWS[row], GOOD)
@@ -181,6 +184,7 @@ def test_repeated_until_it_works(both: Both, row: str) -> None:
     assert len(both.server.requests) == len(ROWS[row]) + 1
 
 
+@pytest.mark.evidence("retry", "sync", "async")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 501])
 def test_final_at_once(both: Both, status: int) -> None:
     both.server.on(PATH, failing(status))
@@ -262,6 +266,7 @@ def test_a_dead_server_gets_hardly_more_than_one_request_per_call(both: Both) ->
     assert len(both.server.requests) <= 120
 
 
+@pytest.mark.evidence("retry", "threads")
 def test_threads_share_one_budget(server: FaultServer) -> None:
     server.on(PATH, failing(503))
     policy = RetryPolicy(max_retries=3, initial_delay=0.0001)
@@ -280,6 +285,7 @@ def test_threads_share_one_budget(server: FaultServer) -> None:
     assert 60 <= len(server.requests) <= 60 + 10
 
 
+@pytest.mark.evidence("retry", "tasks")
 @pytest.mark.anyio
 async def test_tasks_share_one_budget(server: FaultServer) -> None:
     server.on(PATH, failing(503))

@@ -85,6 +85,7 @@ def test_other_names_are_other_limits(redis_url: str) -> None:
     close(first, second)
 
 
+@pytest.mark.evidence("shared-rate-limit", "threads")
 def test_threads_over_two_limiters_keep_the_rate(redis_url: str) -> None:
     made = limiters(redis_url, 2, per_second=40, burst=10)
     started = time.monotonic()
@@ -101,6 +102,7 @@ def test_threads_over_two_limiters_keep_the_rate(redis_url: str) -> None:
     close(*made)
 
 
+@pytest.mark.evidence("shared-rate-limit", "tasks")
 @pytest.mark.anyio
 async def test_tasks_share_the_limit_and_cancelled_ones_leave(redis_url: str) -> None:
     first, second = limiters(redis_url, 2, per_second=40, burst=1)
@@ -134,6 +136,7 @@ def test_real_processes_share_the_limit(redis_url: str) -> None:
     assert sum(got) == 5
 
 
+@pytest.mark.evidence("shared-rate-limit", "sync", "async")
 def test_as_a_layer(both: Both, redis_url: str) -> None:
     store = RedisLimitStore(redis_url, name=uuid.uuid4().hex)
     policy = Resilience(rate_limit=RateLimit(per_hour=2, max_wait=0, store=store))
@@ -188,6 +191,7 @@ def waited(store: RedisLimitStore, answers: list[float], longest: float | None) 
         return waits
 
 
+@pytest.mark.evidence("shared-rate-limit", "model")
 def test_it_asks_again_until_there_is_a_permit() -> None:
     store = RedisLimitStore(CLOSED)
     assert waited(store, [0.0], None) == []
@@ -197,6 +201,7 @@ def test_it_asks_again_until_there_is_a_permit() -> None:
     assert caught.value.retry_after == 0.6
 
 
+@pytest.mark.evidence("shared-rate-limit", "property")
 @given(st.lists(st.floats(0.001, 5), max_size=10), st.floats(0, 10))
 def test_it_never_waits_longer_than_it_may(answers: list[float], longest: float) -> None:
     store = RedisLimitStore(CLOSED)

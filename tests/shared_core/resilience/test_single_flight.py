@@ -90,6 +90,7 @@ def wake(flow: Generator[Any, Any, str], effect: Any) -> Any:
 # --- rules, without I/O -----------------------------------------------------------------
 
 
+@pytest.mark.evidence("single-flight", "model")
 def test_the_first_call_leads_and_the_others_get_its_answer() -> None:
     calls = Calls()
     leader, first = calls.begin()
@@ -229,12 +230,13 @@ class FlightMachine(RuleBasedStateMachine):
 
 
 FlightMachine.TestCase.settings = hypothesis_settings(max_examples=50, stateful_step_count=30)
-TestFlightMachine = FlightMachine.TestCase
+TestFlightMachine = pytest.mark.evidence("single-flight", "property")(FlightMachine.TestCase)
 
 
 # --- races ------------------------------------------------------------------------------
 
 
+@pytest.mark.evidence("single-flight", "threads")
 def test_threads_have_one_leader_at_a_time(eager_threads: None) -> None:
     flights, leading, most = Flights(), [0], [0]
     lock = threading.Lock()
@@ -265,6 +267,7 @@ def test_threads_have_one_leader_at_a_time(eager_threads: None) -> None:
     assert len(flights) == 0
 
 
+@pytest.mark.evidence("single-flight", "tasks")
 @pytest.mark.anyio
 async def test_tasks_that_are_cancelled_while_they_wait_disturb_nobody() -> None:
     flight = Flight()

@@ -49,6 +49,7 @@ def cutting() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.mark.evidence("streams", "threads")
 def test_threads_get_their_own_part_and_their_own_whole(cutting: FaultServer) -> None:
     wholes: dict[int, str] = {}
     with RouterClient("a/b", base_url=cutting.url + "/v1") as client:
@@ -67,6 +68,7 @@ def test_threads_get_their_own_part_and_their_own_whole(cutting: FaultServer) ->
     assert cutting.wait_open(0, 3)
 
 
+@pytest.mark.evidence("streams", "tasks")
 @pytest.mark.anyio
 async def test_tasks_get_their_own_part_and_a_cancelled_one_takes_nothing(
     cutting: FaultServer,
@@ -98,6 +100,7 @@ def partial(text: str, usage: Usage | None) -> ChatCompletion:
 USAGES = st.one_of(st.none(), st.builds(Usage, *[st.integers(0, 99)] * 3))
 
 
+@pytest.mark.evidence("streams", "property")
 @given(st.text(min_size=1), st.text(), st.sampled_from(["prefill", "ask"]), USAGES, USAGES)
 def test_nothing_that_arrived_is_lost_and_only_a_repetition_is_dropped(
     before: str, after: str, how: Any, first: Usage | None, second: Usage | None

@@ -73,6 +73,7 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.mark.evidence("callbacks", "sync")
 def test_a_call_has_one_start_and_one_end(server: FaultServer) -> None:
     seen = Recorder()
     server.script(CHAT, json_reply({"error": "busy"}, 503), answer())
@@ -115,6 +116,7 @@ def test_a_failure_comes_last(server: FaultServer, stream: bool) -> None:
     assert seen.end.error is caught.value
 
 
+@pytest.mark.evidence("callbacks", "async")
 async def test_a_stream_ends_when_it_is_read(server: FaultServer) -> None:
     seen = Recorder()
     server.on(CHAT, streamed("a", "b"))
@@ -198,6 +200,7 @@ def test_parameters_hold_no_content() -> None:
     assert parameters_of("secret") == parameters_of(None) == {}
 
 
+@pytest.mark.evidence("call-log", "sync")
 def test_the_log_has_facts_and_levels_and_no_content(
     server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,6 +227,7 @@ def test_the_log_has_facts_and_levels_and_no_content(
         assert secret not in caplog.text
 
 
+@pytest.mark.evidence("call-log", "async")
 async def test_an_asynchronous_call_is_logged_too(
     server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,6 +267,7 @@ def test_a_token_that_a_server_echoes_is_hidden_from_structured_handlers(
 TEXTS = st.one_of(st.text(max_size=20), st.just("hf_" + "t" * 30), st.just("https://u:p@h"))
 
 
+@pytest.mark.evidence("call-log", "property")
 @given(TEXTS, TEXTS, TEXTS, st.floats(0, 1e6), st.sampled_from(["ok", "error", "abandoned"]))
 def test_whatever_an_event_says_the_log_has_its_facts_and_no_token(
     model: str, provider: str, endpoint: str, seconds: float, outcome: Any
@@ -314,6 +319,8 @@ def logged_apart(caplog: pytest.LogCaptureFixture, calls: int) -> None:
         assert mine == [("attempt", model), ("call ended", model)]
 
 
+@pytest.mark.evidence("callbacks", "threads")
+@pytest.mark.evidence("call-log", "threads")
 def test_events_and_lines_of_threads_are_not_mixed(
     server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -334,6 +341,8 @@ def test_events_and_lines_of_threads_are_not_mixed(
     logged_apart(caplog, 20)
 
 
+@pytest.mark.evidence("callbacks", "tasks")
+@pytest.mark.evidence("call-log", "tasks")
 async def test_events_and_lines_of_tasks_are_not_mixed(
     server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -348,6 +357,7 @@ async def test_events_and_lines_of_tasks_are_not_mixed(
     logged_apart(caplog, 20)
 
 
+@pytest.mark.evidence("call-log", "model")
 def test_guards_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     log, base = CallLogger(), {"call_id": "c", "operation": "chat"}
     with caplog.at_level(logging.DEBUG, "hfrouter"):

@@ -20,6 +20,7 @@ def recorded(values: list[float]) -> Distribution:
     return histogram.read()
 
 
+@pytest.mark.evidence("metrics", "property")
 @given(durations, st.floats(0, 100))
 def test_a_percentile_is_within_a_fifth_of_the_true_one(
     values: list[float], percent: float

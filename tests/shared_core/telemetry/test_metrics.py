@@ -65,6 +65,7 @@ def end(metrics: Metrics, call: str, outcome: Any = "ok", **facts: Any) -> None:
     metrics.on_call_end(CallEndEvent(call_id=call, operation="chat", outcome=outcome, **facts))
 
 
+@pytest.mark.evidence("metrics", "model")
 def test_times_and_tokens_of_a_stream_on_a_fake_clock() -> None:
     clock = Clock()
     metrics = Metrics(PRICES, clock=clock)
@@ -182,6 +183,7 @@ def test_copies_of_a_client_count_together_and_a_pickle_starts_anew() -> None:
     assert len(twin.prices) == 1
 
 
+@pytest.mark.evidence("metrics", "sync")
 def test_blocking_calls_over_sockets(server: FaultServer) -> None:
     metrics = Metrics(PRICES)
     server.script(CHAT, answer(), streamed("a", "b"), json_reply({"error": "no"}, 401))
@@ -200,6 +202,7 @@ def test_blocking_calls_over_sockets(server: FaultServer) -> None:
     assert metrics.snapshot().in_flight == 0
 
 
+@pytest.mark.evidence("metrics", "async")
 async def test_asynchronous_calls_over_sockets(server: FaultServer) -> None:
     metrics = Metrics(PRICES)
     server.script(CHAT, answer(), streamed("a", "b"), json_reply({"error": "no"}, 401))
@@ -263,6 +266,7 @@ def test_a_retry_is_one_call_with_two_attempts(server: FaultServer) -> None:
     assert sum(metrics.snapshot().retries.values()) == 1
 
 
+@pytest.mark.evidence("metrics", "threads")
 def test_threads_lose_no_count() -> None:
     metrics = Metrics(PRICES)
 
@@ -283,6 +287,7 @@ def test_threads_lose_no_count() -> None:
     assert snapshot.total.latency.count == 1600
 
 
+@pytest.mark.evidence("metrics", "tasks")
 async def test_tasks_lose_no_count(server: FaultServer) -> None:
     metrics = Metrics()
     server.on(CHAT, answer())
@@ -325,9 +330,10 @@ class Ledger(RuleBasedStateMachine):
         assert snapshot.total.errors.get("RateLimitError", 0) == self.ended.count("error")
 
 
-TestLedger = Ledger.TestCase
+TestLedger = pytest.mark.evidence("metrics", "property")(Ledger.TestCase)
 
 
+@pytest.mark.evidence("prometheus", "model")
 def test_prometheus_text_has_our_names_and_no_content() -> None:
     metrics = Metrics(PRICES)
     base: dict[str, Any] = {"call_id": "id-1", "operation": "chat", "url": "https://h/secret"}
@@ -372,6 +378,7 @@ def test_prometheus_client_reads_the_text() -> None:
     assert families["hf_router_request_duration_seconds"].type == "histogram"
 
 
+@pytest.mark.evidence("prometheus", "property")
 @given(
     st.lists(
         st.tuples(
@@ -404,6 +411,7 @@ def test_whatever_was_counted_can_be_read_back(calls: list[tuple[str, Any, float
     assert spent == pytest.approx(sum(3 * tokens / 1e6 for _, _, _, tokens in calls))
 
 
+@pytest.mark.evidence("prometheus", "sync", "async")
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_page_tells_of_calls_over_sockets(server: FaultServer, kind: str) -> None:
     metrics = Metrics(PRICES)
@@ -447,6 +455,7 @@ def totals(text: str) -> tuple[int, int]:
     return calls, int(held.rpartition(" ")[2])
 
 
+@pytest.mark.evidence("prometheus", "threads")
 def test_a_page_that_is_asked_for_while_threads_count_is_never_torn(eager_threads: None) -> None:
     metrics = Metrics()
     pages: list[tuple[int, int]] = []
@@ -467,6 +476,7 @@ def test_a_page_that_is_asked_for_while_threads_count_is_never_torn(eager_thread
     assert totals(exposition(metrics.snapshot())) == (240, 240)
 
 
+@pytest.mark.evidence("prometheus", "tasks")
 async def test_a_page_that_is_asked_for_while_tasks_call_is_never_torn(server: FaultServer) -> None:
     metrics = Metrics()
     server.on(CHAT, answer(delay=0.01))

@@ -96,6 +96,7 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+@pytest.mark.evidence("opentelemetry", "sync")
 def test_names_of_a_chat_are_exact(telemetry: Telemetry, server: FaultServer) -> None:
     with RouterClient(**options(server, callbacks=[telemetry.callback()])) as client:
         client.chat.create(
@@ -144,6 +145,7 @@ def test_names_of_a_chat_are_exact(telemetry: Telemetry, server: FaultServer) ->
     assert "http.request.resend_count" not in (attempt.attributes or {})
 
 
+@pytest.mark.evidence("opentelemetry", "async")
 async def test_names_of_metrics_are_exact(telemetry: Telemetry, server: FaultServer) -> None:
     server.script(CHAT, answer(), streamed("a", "b", "c"))
     made = options(server, callbacks=[telemetry.callback()])
@@ -244,6 +246,7 @@ def test_a_span_is_a_child_of_the_callers(telemetry: Telemetry, server: FaultSer
     assert call.parent.span_id == outer.get_span_context().span_id
 
 
+@pytest.mark.evidence("opentelemetry", "tasks")
 async def test_tasks_keep_their_spans_apart_and_a_cancelled_one_ends(
     telemetry: Telemetry, server: FaultServer
 ) -> None:
@@ -288,6 +291,7 @@ def test_a_stream_that_nobody_closed_ends_when_its_place_is_needed(
     assert sorted(callback._open) == ["b", "c"]
 
 
+@pytest.mark.evidence("opentelemetry", "model")
 def test_times_on_a_fake_clock(telemetry: Telemetry) -> None:
     clock = Clock()
     callback = telemetry.callback(clock=clock)
@@ -392,7 +396,7 @@ class SpanMachine(RuleBasedStateMachine):
 SpanMachine.TestCase.settings = hypothesis_settings(
     max_examples=25, stateful_step_count=20, deadline=None
 )
-TestSpanMachine = SpanMachine.TestCase
+TestSpanMachine = pytest.mark.evidence("opentelemetry", "property")(SpanMachine.TestCase)
 
 
 def test_a_cut_stream_is_an_error(telemetry: Telemetry, server: FaultServer) -> None:
@@ -419,6 +423,7 @@ def test_a_cached_answer_has_a_span_and_no_tokens(
     assert sum(point.value for point in counted) == 1000
 
 
+@pytest.mark.evidence("opentelemetry", "threads")
 def test_threads_lose_no_span_and_models_are_bounded(
     telemetry: Telemetry, server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
