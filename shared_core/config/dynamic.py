@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from shared_core.config.checks import whole_number
+from shared_core.config.checks import refused, whole_number
 from shared_core.config.validate import (
     check_header_value,
     check_model_id,
@@ -13,6 +13,7 @@ from shared_core.config.validate import (
     check_timeout,
     check_url,
 )
+from shared_core.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from shared_core.resilience.pipeline import Resilience
@@ -64,6 +65,22 @@ class ClientConfig:
             check_timeout(self.timeout)
         if self.max_retries is not None:
             whole_number(low=0)("max_retries", self.max_retries)
+        if self.resilience is not None:
+            self._check_resilience(self.resilience)
+
+    def _check_resilience(self, policy: Any) -> None:
+        # By duck type: this part of the package does not know the layers.
+        if isinstance(policy, type) or not hasattr(policy, "rate_limit"):
+            error = refused("resilience", "a Resilience", policy, show=False)
+            error.guidance = (
+                "A file cannot hold policies: store.update(resilience=Resilience(...)) sets them; "
+                "max_retries can stand in a file."
+            )
+            raise error
+        if self.max_retries and policy.retry is not None:
+            raise InvalidSettingError(
+                "retry is set twice: by max_retries, and by resilience.retry", setting="resilience"
+            )
 
     def options(self) -> dict[str, Any]:
         """Return what is set, as keywords of a client."""

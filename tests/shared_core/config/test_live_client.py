@@ -8,6 +8,7 @@ import logging
 import pickle
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,9 @@ def server() -> Iterator[FaultServer]:
         {"timeout": 0},
         {"max_retries": -1},
         {"bill_to": "a\r\nb"},
+        {"resilience": {"deadline": 5}},
+        {"resilience": Resilience},
+        {"resilience": Resilience(retry=RetryPolicy(max_retries=1)), "max_retries": 2},
     ],
 )
 def test_wrong_values_are_refused_when_the_configuration_is_made(values: Any) -> None:
@@ -159,7 +163,25 @@ async def test_a_thousand_calls_in_flight_see_one_version_each(server: FaultServ
         assert request.headers["x-hf-bill-to"] == f"team-{model}"
 
 
-def test_threads_that_meet_a_new_version_share_its_state(server: FaultServer) -> None:
+def test_a_file_sets_options_and_says_that_it_cannot_hold_policies(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text('model = "org/file"\nmax_retries = 1\n', encoding="utf-8")
+    store = ConfigStore(ClientConfig())
+    with RouterClient(**options(server, config=store)) as client:
+        store.load(file)
+        assert client.chat.create("Hello").text == "org/file"
+        file.write_text("[resilience]\ndeadline = 5\n", encoding="utf-8")
+        with pytest.raises(InvalidSettingError, match="resilience must be a Resilience") as caught:
+            store.load(file)
+        assert "max_retries can stand in a file" in str(caught.value)
+        assert client.chat.create("Hello").text == "org/file"
+
+
+def test_threads_that_meet_a_new_version_share_its_state(
+    server: FaultServer, eager_threads: None
+) -> None:
     server.on(CHAT, answer("fine"))
     for turn in range(10):
         store = ConfigStore(ClientConfig())

@@ -394,7 +394,7 @@ class SpanMachine(RuleBasedStateMachine):
 
 
 SpanMachine.TestCase.settings = hypothesis_settings(
-    max_examples=25, stateful_step_count=20, deadline=None
+    max_examples=40, stateful_step_count=20, deadline=None
 )
 TestSpanMachine = pytest.mark.evidence("opentelemetry", "property")(SpanMachine.TestCase)
 
