@@ -12,8 +12,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,13 +31,12 @@ from shared_core.errors import (
 )
 from shared_core.flow import Flow, Outcome, when_ended
 from shared_core.resilience.checks import number, whole
+from shared_core.resilience.per_endpoint import PerEndpoint
 
 if TYPE_CHECKING:
     from shared_core.resilience.pipeline import CallInfo, Next, Tools
 
 State = Literal["closed", "open", "half-open", "isolated"]
-MAX_ENDPOINTS = 1000
-"""Breakers or limiters kept by a client; the one used longest ago is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,39 +346,22 @@ class CircuitBreaker:
         return f"<CircuitBreaker {self.name!r} {self.state}>"
 
 
-class CircuitBreakers:
+class CircuitBreakers(PerEndpoint[CircuitBreaker]):
     """The breakers of a client, one per endpoint, and the layer that asks them."""
 
     def __init__(self, policy: BreakerPolicy, tools: Tools) -> None:
+        def make(endpoint: str) -> CircuitBreaker:
+            return CircuitBreaker(
+                policy,
+                name=endpoint,
+                on_change=self._changed,
+                clock=tools.clock,
+                uniform=tools.uniform,
+            )
+
+        super().__init__(make)
         self.policy = policy
         self._tools = tools
-        self._breakers: OrderedDict[str, CircuitBreaker] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __getitem__(self, endpoint: str) -> CircuitBreaker:
-        """Return the breaker of *endpoint* (its name, or ``https://host``), made if need be."""
-        with self._lock:
-            breaker = self._breakers.get(endpoint)
-            if breaker is None:
-                breaker = self._breakers[endpoint] = CircuitBreaker(
-                    self.policy,
-                    name=endpoint,
-                    on_change=self._changed,
-                    clock=self._tools.clock,
-                    uniform=self._tools.uniform,
-                )
-                if len(self._breakers) > MAX_ENDPOINTS:
-                    self._breakers.popitem(last=False)
-            else:
-                self._breakers.move_to_end(endpoint)
-            return breaker
-
-    def __iter__(self) -> Iterator[str]:
-        with self._lock:
-            return iter(list(self._breakers))
-
-    def __len__(self) -> int:
-        return len(self._breakers)
 
     def _changed(self, breaker: CircuitBreaker, state: State, previous: State, reason: str) -> None:
         event = CircuitEvent(

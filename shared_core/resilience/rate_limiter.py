@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from shared_core.callbacks import RateLimitEvent
 from shared_core.errors import InvalidSettingError, RateLimiterRejectedError, RateLimitError
 from shared_core.flow import Flow, Outcome, Sleep, arun, run, when_ended
 from shared_core.resilience.checks import number
-from shared_core.resilience.circuit_breaker import MAX_ENDPOINTS
+from shared_core.resilience.per_endpoint import PerEndpoint
 from shared_core.resilience.schedule import Rate, Schedule, Ticket
 
 if TYPE_CHECKING:
@@ -265,28 +265,14 @@ def refusal(name: str, wait: float, longest: float) -> RateLimiterRejectedError:
 _no_wire: Any = None  # flows that only sleep need none
 
 
-class RateLimiters:
+class RateLimiters(PerEndpoint[RateLimiter]):
     """The limiters of a client, one per endpoint, and the layer that asks them."""
 
     def __init__(self, limit: RateLimit, tools: Tools) -> None:
+        super().__init__(lambda endpoint: RateLimiter(limit, name=endpoint, clock=tools.clock))
         self.limit = limit
         self._tools = tools
-        self._limiters: OrderedDict[str, RateLimiter] = OrderedDict()
-        self._lock = threading.Lock()
         self._counts_tokens = limit.counts_tokens
-
-    def __getitem__(self, endpoint: str) -> RateLimiter:
-        """Return the limiter of *endpoint* (its name, or ``https://host``), made if need be."""
-        with self._lock:
-            limiter = self._limiters.get(endpoint)
-            if limiter is None:
-                limiter = RateLimiter(self.limit, name=endpoint, clock=self._tools.clock)
-                self._limiters[endpoint] = limiter
-                if len(self._limiters) > MAX_ENDPOINTS:
-                    self._limiters.popitem(last=False)
-            else:
-                self._limiters.move_to_end(endpoint)
-            return limiter
 
     def layer(self, call: CallInfo, then: Next) -> Flow[Any]:
         """Wait for a permit within the call's deadline, then go on."""

@@ -38,6 +38,7 @@ from shared_core.errors import (
 )
 from shared_core.flow import Flow, Sleep
 from shared_core.resilience.checks import number, whole
+from shared_core.resilience.per_endpoint import PerEndpoint
 
 if TYPE_CHECKING:
     from shared_core.resilience.pipeline import CallInfo, Next, Tools
@@ -55,7 +56,7 @@ class RetryPolicy:
         initial_delay: Upper bound of the first wait, seconds.
         max_delay: Upper bound of any wait of our own choosing, seconds. The defaults
             (0.5 s doubling to 8 s) are those of the official OpenAI and Hub clients.
-        multiplier: Growth of the bound from wait to wait.
+        multiplier: Growth of the bound from wait to wait, 1 to 100.
         max_server_wait: Longest wait asked for by the server that is honoured, seconds.
             A longer one fails at once, with the wait named in the error.
         repeat_lost_answers: Whether to repeat a call whose answer was lost on the way or timed
@@ -64,7 +65,8 @@ class RetryPolicy:
         status_caps: ``(status, retries)``: a lower limit for some statuses. By default 424 (the
             model's server crashed) is retried twice and 504 (a gateway gave up on a long
             answer) once, as the router's protocol advises.
-        budget_capacity: Tokens of the :class:`RetryBudget`; 0 switches the budget off.
+        budget_capacity: Tokens of the :class:`RetryBudget`, one for each host and pinned
+            provider; 0 switches it off.
         budget_ratio: Tokens that a success gives back.
     """
 
@@ -82,7 +84,7 @@ class RetryPolicy:
         whole("retry.max_retries", self.max_retries)
         for name in ("initial_delay", "max_delay", "max_server_wait"):
             number(f"retry.{name}", getattr(self, name))
-        number("retry.multiplier", self.multiplier, low=1.0)
+        number("retry.multiplier", self.multiplier, low=1.0, high=100.0)
         number("retry.budget_capacity", self.budget_capacity)
         number("retry.budget_ratio", self.budget_ratio)
         try:
@@ -201,12 +203,12 @@ class RetryBudget:
 
 
 class Retrying:
-    """The retry layer of a client, with the budget that its calls share."""
+    """The retry layer of a client, with the budgets that its calls share, one per endpoint."""
 
     def __init__(self, policy: RetryPolicy, tools: Tools) -> None:
+        capacity, ratio = policy.budget_capacity, policy.budget_ratio
         self.policy = policy
-        capacity = policy.budget_capacity
-        self.budget = RetryBudget(capacity, policy.budget_ratio, capacity)
+        self.budgets = PerEndpoint(lambda _: RetryBudget(capacity, ratio, capacity))
         self._tools = tools
 
     def __call__(self, call: CallInfo, then: Next) -> Flow[Any]:
@@ -219,7 +221,7 @@ class Retrying:
         return retrying(
             lambda: then(call),
             self.policy,
-            self.budget,
+            self.budgets[call.key],
             notify=notify,
             uniform=self._tools.uniform,
             request=call.request,
@@ -244,7 +246,7 @@ def retrying(
     Args:
         attempt: Makes a fresh flow of one try.
         policy: When to try again.
-        budget: Shared by the calls of a client.
+        budget: Shared by the calls of a client to the same endpoint.
         notify: Told of the error, the number of the coming retry (from 1) and the wait.
         uniform: Source of randomness, ``random.uniform`` by default.
         request: What is sent, for what it says of repetitions.

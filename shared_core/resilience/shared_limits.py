@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shared_core.config.secrets import HiddenURL, unwrap
 from shared_core.errors import InvalidSettingError, RateLimiterRejectedError
 from shared_core.flow import Flow, Perform, Sleep
+from shared_core.resilience.per_endpoint import PerEndpoint
 
 if TYPE_CHECKING:
     from shared_core.resilience.rate_limiter import RateLimit
@@ -56,7 +57,7 @@ class RedisLimitStore:
         self.timeout = timeout
         self.on_error = on_error
         self._lock = threading.Lock()
-        self._made: tuple[Any, dict[str, Any]] | None = None
+        self._made: tuple[Any, PerEndpoint[Any]] | None = None
         self._warned = False
 
     def taking(
@@ -110,12 +111,10 @@ class RedisLimitStore:
 
     def _ask(self, limit: RateLimit, endpoint: str, weight: float, of_tokens: bool) -> float:
         from pyrate_limiter import Rate as PyrateRate
-        from pyrate_limiter import RedisStateStore, TokenBucket
+        from pyrate_limiter import TokenBucket
 
-        client, stores = self._connected()
-        key = f"hfr:{self.name}:{endpoint}:{'tokens' if of_tokens else 'requests'}"
-        # The library types its answers for blocking and asynchronous clients alike.
-        store: Any = stores.setdefault(key, RedisStateStore(client, key))
+        _, stores = self._connected()
+        store = stores[f"hfr:{self.name}:{endpoint}:{'tokens' if of_tokens else 'requests'}"]
         rates = [
             # Whole numbers for its integer arithmetic: so many units in so many milliseconds.
             PyrateRate(
@@ -140,15 +139,18 @@ class RedisLimitStore:
             ) from error
         return redis
 
-    def _connected(self) -> tuple[Any, dict[str, Any]]:
+    def _connected(self) -> tuple[Any, PerEndpoint[Any]]:
         with self._lock:
             if self._made is None:
+                from pyrate_limiter import RedisStateStore
+
                 client = self._library().Redis.from_url(
                     str(unwrap(self.url)),
                     socket_timeout=self.timeout,
                     socket_connect_timeout=self.timeout,
                 )
-                self._made = client, {}
+                # The library types its answers for blocking and asynchronous clients alike.
+                self._made = client, PerEndpoint[Any](lambda key: RedisStateStore(client, key))
             return self._made
 
     def _warn(self, kind: str) -> None:

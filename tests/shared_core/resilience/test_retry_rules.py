@@ -112,6 +112,7 @@ def test_some_statuses_have_lower_limits(clock: Clock, status: int, attempts: in
         ("max_retries", 1.5),
         ("initial_delay", -1),
         ("multiplier", 0.5),
+        ("multiplier", 1e10),
         ("max_server_wait", float("nan")),
         ("status_caps", ((424, -1),)),
         ("status_caps", (424,)),
@@ -144,8 +145,21 @@ def test_budget_of_another_size_starts_full() -> None:
     client = RouterClient(api_key="hf_x", retry=RetryPolicy(max_retries=1, budget_capacity=4))
     assert client.resilience is not None
     (layer,) = client.resilience._layers
-    assert layer.budget.tokens == 4  # type: ignore[attr-defined]
+    assert layer.budgets["https://a.test"].tokens == 4  # type: ignore[attr-defined]
     assert RetryBudget(0.0, 0.5, 0.0).failed()
+
+
+def test_an_outage_of_one_provider_leaves_the_retries_of_the_others(clock: Clock) -> None:
+    broken = ServiceUnavailableError("no", status_code=503)
+    made = pipeline(Resilience(retry=RetryPolicy(max_retries=2)), clock)
+    for _ in range(20):
+        with pytest.raises(ServiceUnavailableError):
+            drive(made.flow(call_of(provider="groq"), scripted(broken)), clock)
+    with pytest.raises(ServiceUnavailableError) as caught:
+        drive(made.flow(call_of(provider="groq"), scripted(broken, "fine")), clock)
+    assert caught.value.attempts == 1
+    other = call_of(provider="together")
+    assert drive(made.flow(other, scripted(broken, "fine")), clock) == "fine"
 
 
 def test_a_breaker_that_opens_on_the_way_names_the_cause(clock: Clock) -> None:
