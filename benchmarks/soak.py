@@ -4,7 +4,8 @@
 
 Prints a report and ends with status 1 unless: every call ended with its right answer or a typed
 error of ours, at least 99.9 % of what may be repeated was done, nothing is left (sockets, tasks,
-threads), and memory stayed flat. The server runs in a process of its own.
+threads, calls in flight, reserved money), the metrics counted what the workers counted, and memory
+stayed flat. The server runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -31,8 +33,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from shared_core import (
     AsyncRouterClient,
     BreakerPolicy,
+    Budget,
+    Cache,
     Failover,
     FailoverEndpoint,
+    HealthPolicy,
+    Metrics,
+    Price,
+    Prices,
     RateLimit,
     Resilience,
     RetryPolicy,
@@ -74,6 +82,9 @@ async def _connection(
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             lines = head.lower().split(b"\r\n")
+            if head.startswith(b"GET"):  # a health check
+                writer.write(_head("200 OK", "application/json", 11) + b'{"data":[]}')
+                continue
             (length,) = [int(one[15:]) for one in lines if one.startswith(b"content-length:")]
             body = json.loads(await reader.readexactly(length))
             fault = dice.choice(FAULTS) if dice.random() < share else ""
@@ -156,6 +167,11 @@ class Tally:
         self.memory: list[float] = []
 
     @property
+    def calls(self) -> int:
+        """All calls."""
+        return self.repeatable + self.cut_after_text
+
+    @property
     def repeatable(self) -> int:
         """Calls that could be done: all but streams that were cut after their first text."""
         return self.done + self.lost.total() + self.wrong.total()
@@ -166,9 +182,12 @@ async def worker(client: AsyncRouterClient, number: int, end: float, tally: Tall
     turn = 0
     while time.monotonic() < end:
         turn += 1
-        text = f"{number}-{turn}-ping"
+        # Every third call is one that others make too: the cache, and its single flight.
+        text = f"{number}-{turn}-ping" if turn % 3 else f"shared-{turn % 60}-ping"
         try:
-            if turn % 2:
+            if turn % 3 == 0:
+                answer = await client.chat.create(text, temperature=0)
+            elif turn % 2:
                 answer = await client.chat.create(text)
             else:
                 async with client.chat.stream(text) as stream:
@@ -216,6 +235,7 @@ def open_sockets() -> int:
 
 async def soak(ports: list[int], seconds: float, concurrency: int) -> tuple[Tally, dict[str, int]]:
     """Run the work; return what became of it and what is left over afterwards."""
+    metrics, budget = Metrics(), Budget(prices=Prices({}, default=Price(1.0, 1.0)))
     endpoints = [
         FailoverEndpoint(f"http://127.0.0.1:{port}/v1", name=str(port), api_key="soak-key")
         for port in ports
@@ -226,6 +246,9 @@ async def soak(ports: list[int], seconds: float, concurrency: int) -> tuple[Tall
         failover=Failover(endpoints),
         breaker=BreakerPolicy(failure_ratio=0.6, minimum_calls=50),
         rate_limit=RateLimit(per_second=100_000),
+        cache=Cache(ttl=2.0),
+        budget=budget,
+        metrics=metrics,
     )
     tally = Tally()
     sockets, tasks = open_sockets(), len(asyncio.all_tasks())
@@ -236,13 +259,17 @@ async def soak(ports: list[int], seconds: float, concurrency: int) -> tuple[Tall
     async with client:
         end = time.monotonic() + seconds
         work = [worker(client, number, end, tally) for number in range(concurrency)]
-        await asyncio.gather(watch(end, tally), *work)
+        async with client.health_checks(HealthPolicy(interval=1.0)):
+            await asyncio.gather(watch(end, tally), *work)
     await asyncio.sleep(0.5)
     gc.collect()
     left = {
         "sockets": open_sockets() - sockets,
         "tasks": sum(not task.done() for task in asyncio.all_tasks()) - tasks,
         "threads": threading.active_count() - threads,
+        "in flight": metrics.snapshot().in_flight,
+        "reserved": math.ceil(budget.report().reserved),
+        "not counted": abs(metrics.snapshot().total.calls - tally.calls),
     }
     return tally, left
 
