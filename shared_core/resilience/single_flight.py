@@ -51,8 +51,9 @@ class Flight:
             with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there
                 loop.call_soon_threadsafe(landed.set)
 
-        self.landed.add_done_callback(tell)
-        await asyncio.wait_for(landed.wait(), timeout)
+        if not self.landed.done():
+            self.landed.add_done_callback(tell)
+            await asyncio.wait_for(landed.wait(), timeout)
         return self.landed.result()
 
 
