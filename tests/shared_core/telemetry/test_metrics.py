@@ -33,7 +33,7 @@ from shared_core.errors import APIError, AuthenticationError
 from shared_core.resilience.prices import Price, Prices
 from shared_core.resilience.retry import RetryPolicy
 from shared_core.telemetry import metrics as module
-from shared_core.telemetry.metrics import Metrics, model_label
+from shared_core.telemetry.metrics import Metrics, Series, model_label
 from shared_core.telemetry.prometheus import exposition
 from tests.helpers.fault_server import FaultServer, Hang, json_reply, sse
 from tests.shared_core.telemetry.replies import CHAT, answer, options, streamed
@@ -457,23 +457,33 @@ def totals(text: str) -> tuple[int, int]:
 
 @pytest.mark.evidence("prometheus", "threads")
 def test_a_page_that_is_asked_for_while_threads_count_is_never_torn(eager_threads: None) -> None:
-    metrics = Metrics()
+    metrics, stop = Metrics(), threading.Event()
+    counted: list[int] = []
     pages: list[tuple[int, int]] = []
+    torn: list[Series] = []
 
     def work(number: int) -> None:
-        for turn in range(60):
+        turn = 0
+        while not stop.is_set():
             end(metrics, "x", model=f"org/{number}-{turn % 5}", elapsed=0.1)
+            turn += 1
+        counted.append(turn)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
-    while any(thread.is_alive() for thread in threads):
+    for _ in range(12):
+        for _ in range(60):
+            seen = metrics.snapshot().series
+            torn += [one for one in seen if one.calls != one.latency.count]
         pages.append(totals(exposition(metrics.snapshot())))
+    stop.set()
     for thread in threads:
         thread.join()
+    assert torn == []
     assert all(calls == durations for calls, durations in pages)
     assert pages == sorted(pages)
-    assert totals(exposition(metrics.snapshot())) == (240, 240)
+    assert totals(exposition(metrics.snapshot())) == (sum(counted), sum(counted))
 
 
 @pytest.mark.evidence("prometheus", "tasks")
