@@ -48,7 +48,8 @@ class RateLimit:
             the rate of each period allows.
         max_wait: Longest wait for a permit, seconds; a call that would wait longer is refused
             at once. None: any wait.
-        pause_on_429: Whether an answer 429 with a wait holds back the other calls too.
+        pause_on_429: Whether an answer 429 with a wait holds back the other calls too, with a
+            ``store`` those of all processes.
         estimate: ``estimate(request)`` guesses the tokens of a call beforehand; by default a
             quarter of the characters of its body, plus its ``max_tokens``. The count in the
             answer corrects the guess.
@@ -299,7 +300,10 @@ class RateLimiters(PerEndpoint[RateLimiter]):
             result = yield from then(call)
         except RateLimitError as error:
             if self.limit.pause_on_429 and error.retry_after:
-                limiter.pause(min(error.retry_after, LONGEST_PAUSE))
+                pause = min(error.retry_after, LONGEST_PAUSE)
+                limiter.pause(pause)
+                if self.limit.store is not None:
+                    yield from self.limit.store.pausing(limiter.name, pause)
             raise
         if tokens:
             when_ended(result, _settling(limiter, ticket))

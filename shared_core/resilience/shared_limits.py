@@ -1,6 +1,7 @@
 """A rate limit that many processes share, kept in Redis by pyrate-limiter.
 
-One hash per limit and one Lua step per attempt. Each process keeps its own buckets of the same
+One hash per limit and one Lua step per attempt; a pause that a server asked for is a key that
+expires. Each process keeps its own buckets of the same
 size in front, which spares round trips and holds on when Redis is away.
 """
 
@@ -94,6 +95,28 @@ class RedisLimitStore:
                 yield Sleep(wait)
                 waited += wait
 
+    def pausing(self, endpoint: str, seconds: float) -> Flow[None]:
+        """Return the flow that holds back the calls of all processes to *endpoint*.
+
+        Args:
+            endpoint: Who asked for it.
+            seconds: How long. A pause that is on already stays as it is.
+        """
+        pause = partial(self._pause, endpoint, seconds)
+        yield Perform(pause, partial(asyncio.to_thread, pause))
+
+    def _pause(self, endpoint: str, seconds: float) -> None:
+        library = self._library()
+        try:
+            client, _ = self._connected()
+            wait = max(round(seconds * _MILLISECONDS), 1)
+            client.set(self._key(endpoint, "pause"), 1, px=wait, nx=True)
+        except library.exceptions.RedisError as error:
+            self._warn(type(error).__name__)  # the process that was asked pauses in any case
+
+    def _key(self, endpoint: str, what: str) -> str:
+        return f"hfr:{self.name}:{endpoint}:{what}"
+
     def _take(self, limit: RateLimit, endpoint: str, weight: float, of_tokens: bool) -> float:
         """Take *weight* if it is there; return the seconds to wait otherwise."""
         library = self._library()
@@ -113,8 +136,11 @@ class RedisLimitStore:
         from pyrate_limiter import Rate as PyrateRate
         from pyrate_limiter import TokenBucket
 
-        _, stores = self._connected()
-        store = stores[f"hfr:{self.name}:{endpoint}:{'tokens' if of_tokens else 'requests'}"]
+        client, stores = self._connected()
+        paused = client.pttl(self._key(endpoint, "pause"))  # below 0 without one
+        if paused > 0:
+            return float(paused) / _MILLISECONDS
+        store = stores[self._key(endpoint, "tokens" if of_tokens else "requests")]
         rates = [
             # Whole numbers for its integer arithmetic: so many units in so many milliseconds.
             PyrateRate(

@@ -22,13 +22,14 @@ from shared_core import (
     RateLimit,
     RateLimiter,
     RateLimiterRejectedError,
+    RateLimitError,
     RedisLimitStore,
     Resilience,
 )
 from shared_core.flow import Perform, Sleep
 from tests.helpers.redis_server import MissingRedisError, RedisServer
 from tests.helpers.servers import ROOT
-from tests.shared_core.resilience.helpers import Both
+from tests.shared_core.resilience.helpers import GOOD, PATH, Both, failing
 
 CLOSED = "redis://:sekret@127.0.0.1:9/0"
 
@@ -168,6 +169,38 @@ async def test_who_leaves_while_the_store_waits_gives_the_own_permit_back(redis_
     await asyncio.gather(task, return_exceptions=True)
     assert second.try_acquire()
     close(first, second)
+
+
+def test_a_429_with_a_wait_pauses_all_processes(both: Both, redis_url: str) -> None:
+    name = uuid.uuid4().hex
+    stores = [RedisLimitStore(redis_url, name=name) for _ in range(2)]  # as of two processes
+    policies = [
+        Resilience(rate_limit=RateLimit(per_second=100, max_wait=0, store=store))
+        for store in stores
+    ]
+    both.server.script(PATH, failing(429, retry_after="30"), GOOD)
+    (slowed,), _ = both.chats(resilience=policies[0])
+    (refused,), _ = both.chats(resilience=policies[1])
+    assert isinstance(slowed, RateLimitError)
+    assert isinstance(refused, RateLimiterRejectedError)
+    assert 25 < (refused.retry_after or 0) <= 30
+    assert len(both.server.requests) == 1
+    stores[0]._connected()[0].delete(f"hfr:{name}:{both.server.url}:pause")
+    (answered,), _ = both.chats(resilience=policies[1])
+    assert answered.text == "pong"
+    for store in stores:
+        store.close()
+
+
+def test_a_pause_that_redis_does_not_hear_of_breaks_nothing(
+    both: Both, caplog: pytest.LogCaptureFixture
+) -> None:
+    both.server.on(PATH, failing(429, retry_after="30"))
+    limit = RateLimit(per_second=100, max_wait=0, store=RedisLimitStore(CLOSED))
+    results, _ = both.chats(2, resilience=Resilience(rate_limit=limit))
+    kinds = [type(one) for one in results]
+    assert kinds == [RateLimitError, RateLimiterRejectedError]  # this process keeps to it
+    assert "sekret" not in caplog.text
 
 
 # --- rules, without Redis ---------------------------------------------------------------
