@@ -244,9 +244,9 @@ class Budget:
         put_in = _tokens(body) if body else len(request.content or b"") / CHARACTERS_PER_TOKEN
         if request.operation == "embeddings":
             return price.cost(put_in, 0)
-        longest = body.get("max_tokens") or body.get("max_completion_tokens") or self.answer_tokens
-        count = body.get("n") or 1
-        return price.cost(put_in, float(longest) * float(count))
+        asked = _positive(body.get("max_tokens")) or _positive(body.get("max_completion_tokens"))
+        count = _positive(body.get("n")) or 1.0
+        return price.cost(put_in, (asked or self.answer_tokens) * count)
 
     def layer(self, tools: Tools) -> Layer:
         """Return the layer; its account is this object, whichever client uses it."""
@@ -401,6 +401,12 @@ def _refusal(window: _Window, spent: float, cost: float, now: float) -> BudgetEx
         estimate=cost,
         retry_after=wait,
     )
+
+
+def _positive(value: Any) -> float | None:
+    """Return a number above 0; None for anything else, e.g. the -1 that means "no limit"."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return float(value) if good and math.isfinite(value) else None
 
 
 def _tokens(value: Any) -> float:

@@ -335,7 +335,7 @@ def estimate_tokens(request: WireRequest) -> int:
     if isinstance(request.json, dict):
         for name in ("max_completion_tokens", "max_tokens"):
             value = request.json.get(name)
-            if isinstance(value, int):
+            if isinstance(value, int) and value > 0:
                 asked = value
                 break
     return len(body) // 4 + asked

@@ -200,6 +200,14 @@ def test_estimates_are_careful() -> None:
     assert (budget.estimate(embedding) or 0) * 1e6 == pytest.approx(100, abs=10)
 
 
+@pytest.mark.parametrize("odd", [-1, 0, "many", None, True, float("inf"), float("nan"), [5]])
+def test_an_odd_limit_is_no_way_around_the_guard(odd: Any) -> None:
+    budget = Budget(prices=PRICES, answer_tokens=100)
+    plain = budget.estimate(request(max_tokens=100)) or 0
+    for body in ({"max_tokens": odd}, {"max_tokens": 100, "n": odd}):
+        assert budget.estimate(request(**body)) == pytest.approx(plain, abs=1e-5)
+
+
 def test_unknown_prices_are_refused_unless_allowed() -> None:
     metrics = Metrics()
     with pytest.raises(BudgetExceededError, match="not in the price list"):

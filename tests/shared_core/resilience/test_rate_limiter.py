@@ -331,6 +331,8 @@ def test_estimate_counts_prompt_and_answer() -> None:
     request = call_of().request
     request.json = {"messages": "x" * 400, "max_tokens": 50}
     assert 150 <= estimate_tokens(request) <= 165
+    request.json = {"messages": "x" * 400, "max_tokens": -(10**9)}
+    assert 100 <= estimate_tokens(request) <= 120
 
 
 def test_a_copied_limiter_policy_makes_fresh_buckets() -> None:
