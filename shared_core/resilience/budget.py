@@ -36,7 +36,7 @@ from shared_core.errors import (
 )
 from shared_core.flow import Flow, Outcome, when_ended
 from shared_core.resilience.checks import number, whole
-from shared_core.resilience.prices import Price, Prices
+from shared_core.resilience.prices import Price, Prices, believable
 
 if TYPE_CHECKING:
     from shared_core.resilience.pipeline import CallInfo, Layer, Next, Tools
@@ -324,7 +324,8 @@ class Budget:
     def _charge(self, held: _Reservation, result: Any, outcome: Outcome) -> None:
         """Put the true cost in the place of the estimate, if the server counted."""
         provider = getattr(result, "provider", None) or held.provider
-        usage = outcome.usage if not outcome.abandoned else None
+        counted = not outcome.abandoned and believable(outcome.usage)
+        usage = outcome.usage if counted else None
         if usage is None or (outcome.error is not None and not usage.completion_tokens):
             self._settle(held, held.cost, provider, estimated=True)
             return

@@ -15,6 +15,23 @@ PER_MILLION = 1e6
 """The router states prices in US dollars per million tokens."""
 
 
+MOST_TOKENS = 10**8
+"""Largest count that is believed: ten times the longest context of any model on the Hub. A
+server's slip of a few digits must not empty a purse or stop a limiter for years."""
+
+
+def believable(usage: Any) -> bool:
+    """Return whether the counts of one call can be true.
+
+    Args:
+        usage: What the server counted, or None.
+    """
+    if usage is None:
+        return False
+    counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    return all(0 <= count <= MOST_TOKENS for count in counts)
+
+
 class Offer(Protocol):
     """One provider's offer of a model; :class:`shared_core.ProviderInfo` fits."""
 

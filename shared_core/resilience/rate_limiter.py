@@ -20,6 +20,7 @@ from shared_core.errors import InvalidSettingError, RateLimiterRejectedError, Ra
 from shared_core.flow import Flow, Outcome, Sleep, arun, run, when_ended
 from shared_core.resilience.checks import number
 from shared_core.resilience.per_endpoint import PerEndpoint
+from shared_core.resilience.prices import believable
 from shared_core.resilience.schedule import Rate, Schedule, Ticket
 
 if TYPE_CHECKING:
@@ -317,9 +318,8 @@ class RateLimiters(PerEndpoint[RateLimiter]):
 
 def _settling(limiter: RateLimiter, ticket: Ticket) -> Callable[[Outcome], None]:
     def told(outcome: Outcome) -> None:
-        total = getattr(outcome.usage, "total_tokens", None)
-        if total:
-            limiter.settle(ticket, total)
+        if believable(outcome.usage) and outcome.usage.total_tokens:
+            limiter.settle(ticket, outcome.usage.total_tokens)
 
     return told
 

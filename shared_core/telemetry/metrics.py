@@ -34,7 +34,7 @@ from shared_core.callbacks import (
     RetryEvent,
 )
 from shared_core.constants import POLICIES
-from shared_core.resilience.prices import Prices
+from shared_core.resilience.prices import Prices, believable
 from shared_core.telemetry.histogram import EMPTY, Distribution, Histogram
 
 MAX_SERIES = 200
@@ -279,7 +279,7 @@ class Metrics(Callback):
 
     def _count_tokens(self, counts: _Counts, event: CallEndEvent, seconds: float) -> None:
         usage = event.usage
-        if usage is None or event.cached:
+        if event.cached or not believable(usage):
             return
         put_in, put_out = usage.prompt_tokens, usage.completion_tokens
         counts.input_tokens += put_in

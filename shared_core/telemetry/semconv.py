@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shared_core.resilience.prices import believable
+
 if TYPE_CHECKING:
     from shared_core.callbacks import CallEndEvent, CallStartEvent
 
@@ -136,7 +138,7 @@ def response(event: CallEndEvent, result: Any) -> dict[str, Any]:
     if any(reasons):
         found["gen_ai.response.finish_reasons"] = [reason or "error" for reason in reasons]
     usage = event.usage
-    if usage is not None:
+    if believable(usage):
         counts = {
             INPUT_TOKENS: usage.prompt_tokens,
             OUTPUT_TOKENS: usage.completion_tokens,

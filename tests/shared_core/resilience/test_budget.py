@@ -14,7 +14,13 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared_core import AsyncRouterClient, RateLimitError, RouterClient
+from shared_core import (
+    AsyncRouterClient,
+    OpenTelemetry,
+    RateLimit,
+    RateLimitError,
+    RouterClient,
+)
 from shared_core.callbacks import BudgetEvent, Callback
 from shared_core.chat.types import ChatCompletion, Usage
 from shared_core.core import CallContext
@@ -292,6 +298,36 @@ async def test_asynchronous_over_sockets_never_above_the_limit(server: FaultServ
     assert len(server.requests) == 30 - len(refused) == 5
     assert budget.report().cost <= 5.5 * COST
     assert budget.report().reserved == 0
+
+
+@pytest.mark.parametrize("count", [10**400, 1e308, 10**15])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_counts_that_cannot_be_true_break_no_call_and_no_guard(
+    server: FaultServer, kind: str, count: Any
+) -> None:
+    slip = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), count)
+    choice = {"index": 0, "message": {"content": "fine"}, "finish_reason": "stop"}
+    server.on(CHAT, json_reply({"id": "x", "choices": [choice], "usage": slip}))
+    budget, metrics = Budget(1.0, prices=PRICES), Metrics(PRICES)
+    policies = {"rate_limit": RateLimit(tokens_per_minute=10_000)}
+    made = guarded(server, budget, policies=policies, callbacks=[metrics, OpenTelemetry()])
+
+    async def ask() -> tuple[str, Any]:
+        async with AsyncRouterClient(**made) as client:
+            return (await client.chat.create("Hello", max_tokens=5)).text, client.resilience
+
+    if kind == "async":
+        text, pipeline = asyncio.run(ask())
+    else:
+        with RouterClient(**made) as client:
+            text, pipeline = client.chat.create("Hello", max_tokens=5).text, client.resilience
+    assert text == "fine"
+    report = budget.report()
+    assert 0 < report.cost < 0.001
+    assert (report.reserved, report.rows[0].estimated) == (0, 1)
+    assert pipeline.limiters[server.url].wait(tokens=5000) == 0
+    total = metrics.snapshot().total
+    assert (total.calls, total.input_tokens, total.cost) == (1, 0, 0)
 
 
 def test_streams_are_charged_at_their_end_and_dropped_ones_too(server: FaultServer) -> None:
