@@ -136,6 +136,20 @@ def test_an_expected_version_protects_against_lost_updates() -> None:
         store.replace(Limits(5), expected_version=1)
 
 
+def test_a_change_that_came_between_is_built_upon() -> None:
+    between: list[int] = []
+
+    def check(value: Limits) -> None:
+        if value.low == 1 and not between:
+            between.append(1)
+            store.update(high=20)
+
+    store = ConfigStore(Limits(), check=check)
+    store.update(low=1)
+    assert store.value == Limits(1, 20)
+    assert [snapshot.value for snapshot in store.history[1:]] == [Limits(0, 20), Limits(1, 20)]
+
+
 def test_watchers_see_old_and_new_in_order_and_can_leave() -> None:
     store = ConfigStore(Limits())
     seen: list[tuple[int, int]] = []
