@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import pickle
 import threading
 from dataclasses import fields, replace
@@ -90,12 +89,15 @@ def test_printing_any_policy_shows_every_number_and_no_secret(policy: Resilience
 
 @pytest.mark.evidence("presets", "threads")
 def test_threads_over_the_preset_lose_nothing(server: FaultServer) -> None:
-    count = itertools.count()
     faults = [failing(503), reset(), failing(429)]
+    seen: set[int] = set()
 
     def answer(request: Any) -> Any:
-        number = next(count)
-        return json_reply(completion()) if number % 5 else faults[number // 5 % 3]
+        number = int(request.json()["messages"][0]["content"])
+        if number % 4 or number in seen:
+            return json_reply(completion())
+        seen.add(number)  # every fourth call fails once
+        return faults[number // 4 % 3]
 
     server.on(PATH, answer)
     texts: list[str] = []
@@ -104,17 +106,17 @@ def test_threads_over_the_preset_lose_nothing(server: FaultServer) -> None:
     policy = replace(preset, retry=replace(preset.retry, initial_delay=0.01))
     with RouterClient("a/b", base_url=server.url + "/v1", resilience=policy) as client:
 
-        def work() -> None:
-            for _ in range(10):
-                texts.append(client.chat.create("ping").text)
+        def work(first: int) -> None:
+            for number in range(first, first + 10):
+                texts.append(client.chat.create(str(number)).text)
 
-        threads = [threading.Thread(target=work) for _ in range(6)]
+        threads = [threading.Thread(target=work, args=(10 * at,)) for at in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     assert texts == ["pong"] * 60
-    assert len(server.requests) <= 90
+    assert len(server.requests) == 60 + 15
 
 
 def test_the_preset_is_explicit_and_stable() -> None:
