@@ -1,13 +1,15 @@
-"""One Inference Endpoint for asyncio."""
+"""One Inference Endpoint to call and to look after for asyncio."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from shared_core.endpoints.handle import Handle
+from shared_core.endpoints.inspection import LogFilter, LogQuery
+from shared_core.endpoints.logs import AsyncLogStream
 from shared_core.endpoints.params import EndpointParams
-from shared_core.endpoints.types import EndpointInfo
 from shared_core.endpoints.waiting import INTERVAL, Progress
-from shared_core.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from shared_core.chat.resource import AsyncChat
@@ -18,41 +20,19 @@ if TYPE_CHECKING:
     from shared_core.tasks.resource import AsyncTasks
 
 
-class AsyncEndpoint:
+class AsyncEndpoint(Handle):
     """An endpoint to call and to look after, for asyncio.
 
     ``endpoint.chat``, ``.embeddings``, ``.responses`` and ``.tasks`` call the model that it
-    serves; the methods look after the machine. Every method is one request and brings
-    :attr:`info` up to date.
+    serves; the methods look after the machine, as those of ``client.endpoints`` do, which say
+    more. Every method is one request; those that return the endpoint bring :attr:`info` up to
+    date.
 
     Attributes:
         info: The endpoint as it was when it was last asked for.
     """
 
-    def __init__(self, endpoints: AsyncEndpoints, info: EndpointInfo) -> None:
-        self._endpoints = endpoints
-        self._client: AsyncRouterClient | None = None
-        self.info = info
-
-    @property
-    def name(self) -> str:
-        """Its name within the namespace."""
-        return self.info.name
-
-    @property
-    def namespace(self) -> str:
-        """User or organisation that owns it."""
-        return self.info.namespace
-
-    @property
-    def state(self) -> str:
-        """Its state when it was last asked for, e.g. ``"running"``."""
-        return self.info.state
-
-    @property
-    def url(self) -> str | None:
-        """Where it answers; None until it is deployed."""
-        return self.info.url
+    _endpoints: AsyncEndpoints
 
     @property
     def client(self) -> AsyncRouterClient:
@@ -63,18 +43,7 @@ class AsyncEndpoint:
         Raises:
             InvalidSettingError: The endpoint has no address yet.
         """
-        base_url = self.info.base_url
-        if base_url is None:
-            raise InvalidSettingError(
-                f"the endpoint {self.name} has no address yet: its state is {self.state}",
-                setting="base_url",
-                guidance="Call wait() first; it returns once the endpoint answers.",
-            )
-        known = self._client
-        if known is not None and known.settings.base_url == base_url:
-            return known
-        made: AsyncRouterClient = self._endpoints._connect(base_url, self.info.repository)
-        self._client = made
+        made: AsyncRouterClient = self._connected()
         return made
 
     @property
@@ -97,7 +66,7 @@ class AsyncEndpoint:
         """Tasks of the endpoint's model."""
         return self.client.tasks
 
-    async def refresh(self) -> AsyncEndpoint:
+    async def refresh(self) -> Self:
         """Ask for the endpoint anew and return it.
 
         Raises:
@@ -112,7 +81,7 @@ class AsyncEndpoint:
         timeout: float | None = None,
         interval: float = INTERVAL,
         progress: Progress | None = None,
-    ) -> AsyncEndpoint:
+    ) -> Self:
         """Wait until it answers; see :meth:`AsyncEndpoints.wait`.
 
         Args:
@@ -135,7 +104,7 @@ class AsyncEndpoint:
             )
         )
 
-    async def update(self, **changes: Unpack[EndpointParams]) -> AsyncEndpoint:
+    async def update(self, **changes: Unpack[EndpointParams]) -> Self:
         """Change some fields; never repeated by itself.
 
         Args:
@@ -149,7 +118,7 @@ class AsyncEndpoint:
             await self._endpoints.update(self.name, namespace=self.namespace, **changes)
         )
 
-    async def pause(self) -> AsyncEndpoint:
+    async def pause(self) -> Self:
         """End its machines until :meth:`resume`; never repeated by itself.
 
         Raises:
@@ -157,7 +126,7 @@ class AsyncEndpoint:
         """
         return self._took(await self._endpoints.pause(self.name, namespace=self.namespace))
 
-    async def resume(self, *, running_ok: bool = True) -> AsyncEndpoint:
+    async def resume(self, *, running_ok: bool = True) -> Self:
         """Start it after a pause; never repeated by itself.
 
         Args:
@@ -170,7 +139,7 @@ class AsyncEndpoint:
             await self._endpoints.resume(self.name, namespace=self.namespace, running_ok=running_ok)
         )
 
-    async def scale_to_zero(self) -> AsyncEndpoint:
+    async def scale_to_zero(self) -> Self:
         """End its machines until the next call; never repeated by itself.
 
         Raises:
@@ -200,9 +169,74 @@ class AsyncEndpoint:
             self.name, namespace=self.namespace, tail=tail, replica=replica
         )
 
-    def _took(self, other: AsyncEndpoint) -> AsyncEndpoint:
-        self.info = other.info
-        return self
+    async def follow_logs(
+        self, *, tail: int | None = None, replica: str | None = None
+    ) -> AsyncLogStream[str]:
+        """Return its log as it is written, line by line.
 
-    def __repr__(self) -> str:
-        return f"<AsyncEndpoint {self.namespace}/{self.name} {self.state}>"
+        Args:
+            tail: Lines at most that were written before.
+            replica: Of one machine only.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return await self._endpoints.follow_logs(
+            self.name, namespace=self.namespace, tail=tail, replica=replica
+        )
+
+    async def log_entries(self, **query: Unpack[LogQuery]) -> Any:
+        """Return its structured log, the JSON value that the service sends.
+
+        Args:
+            **query: See :class:`LogQuery`.
+
+        Raises:
+            APIError: The exchange failed; 501 where there is none.
+        """
+        return await self._endpoints.log_entries(self.name, namespace=self.namespace, **query)
+
+    async def follow_log_entries(self, **query: Unpack[LogFilter]) -> AsyncLogStream[Any]:
+        """Return its structured log as it is written, entry by entry.
+
+        Args:
+            **query: See :class:`LogFilter`.
+
+        Raises:
+            APIError: The exchange failed; 501 where there is none.
+        """
+        return await self._endpoints.follow_log_entries(
+            self.name, namespace=self.namespace, **query
+        )
+
+    async def replicas(self) -> list[dict[str, Any]]:
+        """Return its machines, as the service describes them.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return await self._endpoints.replicas(self.name, namespace=self.namespace)
+
+    async def metrics(
+        self, metric: str | None = None, *, params: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return measurements, the JSON value that the service sends.
+
+        Args:
+            metric: One measurement, e.g. ``"hardware-cpu"``.
+            params: Body of the question, sent as it is.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return await self._endpoints.metrics(
+            self.name, metric, namespace=self.namespace, params=params
+        )
+
+    async def open_metrics(self) -> str:
+        """Return measurements as text that Prometheus reads.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return await self._endpoints.open_metrics(self.name, namespace=self.namespace)
