@@ -60,7 +60,8 @@ class Generation:
     """Text that continues a prompt.
 
     Attributes:
-        text: The text, without the prompt unless ``return_full_text=True``.
+        text: The text as the server gives it: on TGI without the prompt unless
+            ``return_full_text=True``.
         details: How it came to be, if asked for and the server knows.
         raw: What the server sent.
     """

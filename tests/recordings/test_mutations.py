@@ -32,7 +32,7 @@ from tests.recordings.test_task_recordings import call, task_of, upgraded
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)
 
 MOST_BYTES = 300_000
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 ODD = st.sampled_from(
     [None, True, -1, 1.5, 10**400, float("nan"), "", "x", "\ud800", [], {}, [None], [[]], {"a": 1}]
 )

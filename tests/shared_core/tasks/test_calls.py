@@ -119,6 +119,28 @@ def test_extras_win(server: FaultServer, client: RouterClient) -> None:
     assert server.requests[1].json() == {"inputs": "x", "parameters": {"beams": 2}}
 
 
+def test_an_endpoint_that_starts_may_hold_the_request(
+    server: FaultServer, client: RouterClient
+) -> None:
+    client.tasks.text_classification("x", model="a/b", scale_up_timeout=600)
+    assert server.requests[0].headers["x-scale-up-timeout"] == "600"
+
+
+def test_several_texts_get_several_answers(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", json_reply([{"summary_text": "a"}]))
+    found = client.tasks.call("summarization", ["a long text"], model="a/b", result=list)
+    assert found == [{"summary_text": "a"}]
+
+
+def test_tables_in_the_newer_form(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", json_reply([5]))
+    table = {"a": ["1"]}
+    client.tasks.tabular_classification(
+        table, model="a/b", extra_body={"inputs": None, "parameters": {}, "table": table}
+    )
+    assert server.requests[0].json() == {"parameters": {}, "table": table}
+
+
 def test_images_are_asked_for_as_png(server: FaultServer, client: RouterClient) -> None:
     server.on("*", reply(200, PNG, {"content-type": "image/jpeg"}))
     image = client.tasks.text_to_image("a cat", height=8, width=8, model="a/b")
