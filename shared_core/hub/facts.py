@@ -120,9 +120,9 @@ class HubTask:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def card(core: Core, model: str) -> Flow[ModelCard]:
-    """Return what the card and configuration of *model* say."""
-    entry = yield from flows.hub_model(core, model, CARD_FIELDS)
+def card(core: Core, model: str, revision: str | None) -> Flow[ModelCard]:
+    """Return what the card and configuration of *model* say, as of a revision or now."""
+    entry = yield from flows.hub_model(core, model, CARD_FIELDS, revision)
     return read_card(entry.id, entry.raw)
 
 
