@@ -88,7 +88,7 @@ specified their form.
 
 **Parameters that only one model knows** go into `extra_parameters={...}`. hf-inference answers
 400 (`UnsupportedParameterError`) to parameters that a model's backend does not know; they are
-never dropped in silence.
+never dropped in silence. `drop_unsupported=True` asks once more without those that it names.
 
 """
 

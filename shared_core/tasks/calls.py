@@ -28,6 +28,7 @@ from shared_core.flow import Flow
 from shared_core.tasks.params import options as json_options
 from shared_core.tasks.params import with_file
 from shared_core.tasks.spec import CALL_KEYWORDS, Call, CallOptions, Payload, TaskSpec
+from shared_core.tasks.unsupported import forgiving
 
 if TYPE_CHECKING:
     from shared_core.core import Core
@@ -65,7 +66,10 @@ def calling(
     model, provider = choose(core, spec.id, call)
     route, codec = yield from find_way(core, spec.id, model, provider, options, known=known)
     payload = yield from with_fetched_file(core, payload, route, options)
-    value = yield from codec.flow(core, route, payload, options)
+    if options.drop_unsupported:
+        value = yield from forgiving(core, codec, route, payload, options)
+    else:
+        value = yield from codec.flow(core, route, payload, options)
     try:
         return spec.result(value)
     except ValueError as exc:

@@ -163,6 +163,8 @@ class Call(TypedDict, total=False):
         extra_parameters: Further parameters, among those of the task; they win over them. None
             takes one out.
         extra_body: Further fields of the body; they win over all others.
+        drop_unsupported: Whether a call that is refused for parameters that the model's backend
+            does not know is made once more without them. The client remembers them for the model.
         extra_headers: Headers of this call.
         bill_to: Organisation that pays for this call.
         timeout: Seconds to wait for each answer; the client's by default, None for ever.
@@ -183,6 +185,7 @@ class Call(TypedDict, total=False):
     provider_id: str | None
     extra_parameters: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
+    drop_unsupported: bool
     extra_headers: Mapping[str, str] | None
     bill_to: str | None
     timeout: Any
@@ -205,6 +208,7 @@ class CallOptions:
 
     provider_id: str | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    drop_unsupported: bool = False
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     bill_to: str | None = None
     timeout: float | None = None
@@ -234,6 +238,7 @@ class CallOptions:
         return cls(
             provider_id=call.get("provider_id"),
             extra_body=plain(_mapping("extra_body", call.get("extra_body")), "extra_body"),
+            drop_unsupported=_flag("drop_unsupported", call.get("drop_unsupported", False)),
             extra_headers=_headers(call.get("extra_headers")),
             bill_to=None if payer is None else check_header_value(payer, setting="bill_to"),
             timeout=timeout,

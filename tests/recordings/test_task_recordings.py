@@ -356,6 +356,28 @@ def test_recorded_errors(server: FaultServer, exchange: Exchange) -> None:
     assert len(server.requests) == 1  # never tried again in silence
 
 
+def test_parameters_that_a_model_does_not_know_are_left_out_on_request(
+    server: FaultServer,
+) -> None:
+    name = "TestTextGenerationClientVCR.test_generate_non_tgi_endpoint_regression_test"
+    refused, answered = (each for each in BAD + GOOD if name in each.name)
+    kind = {"content-type": "application/json"}
+    answers = [reply(each.status, each.body, kind) for each in (refused, answered)]
+    server.script("*", answers[0], *[answers[1]] * 3)
+    sent = [
+        upgraded("text-generation", copy.deepcopy(each.sent))[0] for each in (refused, answered)
+    ]
+    prompt, given = sent[0]["inputs"], sent[0]["parameters"]
+    with RouterClient(api_key="hf_test_token", base_url=server.url, model="a/b") as client:
+        for _ in range(2):
+            written = client.tasks.text_generation(prompt, **given, drop_unsupported=True)
+            assert written.text == "I am at work"
+        client.tasks.text_generation(prompt, **given)  # nothing is dropped unasked
+    asked = [request.json() for request in server.requests]
+    # Refused, sent again; the second call knows at once.
+    assert asked == [sent[0], sent[1], sent[1], sent[0]]
+
+
 def test_every_difference_is_needed() -> None:
     used: set[str] = set()
     for each in FOUND:
