@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from shared_core.errors import InvalidSettingError
 from shared_core.flow import Flow
 from shared_core.tasks.calls import calling, generic, typed_result
 from shared_core.tasks.rerank import BATCH_SIZE, RankingCall, RerankMethod, reranking
@@ -165,6 +166,7 @@ class Tasks(Table):
         """Return the streaming method of a row."""
 
         def method(*args: Any, **kwargs: Any) -> TextStream:
+            _check_streamed(kwargs)
             stream: TextStream = self._run(streaming(self._core, spec, args, kwargs, TextStream))
             return stream
 
@@ -303,6 +305,8 @@ class AsyncTasks(Table):
         """Return the streaming method of a row."""
 
         def method(*args: Any, **kwargs: Any) -> AsyncTextStreamOpening:
+            _check_streamed(kwargs)
+
             async def start() -> AsyncTextStream:
                 flow = streaming(self._core, spec, args, kwargs, AsyncTextStream)
                 stream: AsyncTextStream = await self._run(flow)
@@ -311,3 +315,12 @@ class AsyncTasks(Table):
             return AsyncTextStreamOpening(start)
 
         return method
+
+
+def _check_streamed(kwargs: Mapping[str, Any]) -> None:
+    if kwargs.get("drop_unsupported"):
+        raise InvalidSettingError(
+            "drop_unsupported is for answers that come whole",
+            setting="drop_unsupported",
+            guidance="Leave it out, and leave out the parameters that the error names.",
+        )

@@ -67,3 +67,11 @@ def test_it_is_asked_once_more_and_no_longer(server: FaultServer) -> None:
         with pytest.raises(InvalidSettingError, match="drop_unsupported"):
             client.tasks.summarization("t", drop_unsupported=1)  # type: ignore[arg-type]
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("kind", [RouterClient, AsyncRouterClient])
+def test_streams_do_not_take_it(server: FaultServer, kind: Any) -> None:
+    tasks = kind(api_key="hf_t", base_url=server.url, model="a/b").tasks
+    with pytest.raises(InvalidSettingError, match="drop_unsupported"):
+        tasks.text_generation_stream("p", drop_unsupported=True)
+    assert server.requests == []
