@@ -182,6 +182,12 @@ def find_way(
     if provider == HF_INFERENCE:
         from shared_core.providers.hf_inference import CODEC, TASKS
 
+        if options.provider_id is not None:
+            raise InvalidSettingError(
+                "provider_id names a model at another provider: name that one as well",
+                setting="provider_id",
+                guidance="Pass provider=..., or for hf-inference the Hub id as model=.",
+            )
         if known and task not in TASKS and not _own_server(core, model):
             raise _not_served(task, registry.providers_of(task))
         base = router_root(core.settings.base_url) + f"/{HF_INFERENCE}"

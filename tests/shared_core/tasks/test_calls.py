@@ -377,3 +377,12 @@ def test_every_task_of_the_hub_that_has_a_form_is_a_row() -> None:
     assert set(wanted.split()) <= TASKS.keys()
     for task in TASKS:
         assert hasattr(Table, task.replace("-", "_"))
+
+
+@pytest.mark.parametrize("more", [{}, {"provider": "hf-inference"}])
+def test_a_providers_id_needs_another_provider(
+    server: FaultServer, client: RouterClient, more: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidSettingError, match="provider_id"):
+        client.tasks.text_classification("x", model="a/b", provider_id="c", **more)
+    assert server.requests == []
