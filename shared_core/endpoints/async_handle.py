@@ -63,8 +63,9 @@ class AsyncEndpoint(Handle):
 
     @property
     def tasks(self) -> AsyncTasks:
-        """Tasks of the endpoint's model."""
-        return self.client.tasks
+        """Tasks of the endpoint's model, asked for at its own address."""
+        tasks: AsyncTasks = self._for_tasks().tasks
+        return tasks
 
     async def refresh(self) -> Self:
         """Ask for the endpoint anew and return it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from shared_core.endpoints.inspection import LogFilter, LogQuery
 from shared_core.endpoints.logs import LogStream
 from shared_core.endpoints.params import EndpointParams
-from shared_core.endpoints.types import EndpointInfo
+from shared_core.endpoints.types import OPENAI_IMAGES, EndpointInfo
 from shared_core.endpoints.waiting import INTERVAL, Progress
 from shared_core.errors import InvalidSettingError
 
@@ -31,6 +31,7 @@ class Handle:
     def __init__(self, endpoints: Any, info: EndpointInfo) -> None:
         self._endpoints = endpoints
         self._client: Any = None
+        self._root: Any = None
         self.info = info
 
     @property
@@ -64,6 +65,18 @@ class Handle:
         if self._client is None or self._client.settings.base_url != base_url:
             self._client = self._endpoints._connect(base_url, self.info.repository)
         return self._client
+
+    def _for_tasks(self) -> Any:
+        """Return the client whose tasks go to the endpoint's own address, in hf-inference's form.
+
+        A server with OpenAI's routes only has none there: it completes prompts at ``/v1``.
+        """
+        client, url = self._connected(), self.info.url
+        if self.info.image in OPENAI_IMAGES:
+            return client
+        if self._root is None or self._root.settings.base_url != url:
+            self._root = client.with_options(base_url=url, model=url, embedding_model=url)
+        return self._root
 
     def _took(self, other: Handle) -> Self:
         self.info = other.info
@@ -116,8 +129,9 @@ class Endpoint(Handle):
 
     @property
     def tasks(self) -> Tasks:
-        """Tasks of the endpoint's model."""
-        return self.client.tasks
+        """Tasks of the endpoint's model, asked for at its own address."""
+        tasks: Tasks = self._for_tasks().tasks
+        return tasks
 
     def refresh(self) -> Self:
         """Ask for the endpoint anew and return it.

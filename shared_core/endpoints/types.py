@@ -16,6 +16,9 @@ FAILED = ("failed", "updateFailed")
 SELF_SERVICE = ("huggingface", "huggingfaceNeuron")
 """Images that answer on the root of the address, in hf-inference's form (protocol.md 11.5)."""
 
+OPENAI_IMAGES = ("vLLM", "vLLMOmni", "vLLMNeuron", "sGLang", "llamacpp", "hfServe")
+"""Images whose servers have OpenAI's routes and none at the root (protocol.md 11.3 to 11.5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointInfo:
