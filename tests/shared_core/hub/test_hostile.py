@@ -119,7 +119,7 @@ def changed(value: Any, data: st.DataObject) -> Any:
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_answers_with_one_odd_place(name: str, data: st.DataObject) -> None:
     question, good = QUESTIONS[name]
