@@ -68,12 +68,7 @@ class AsyncEndpoint(Handle):
         return tasks
 
     async def refresh(self) -> Self:
-        """Ask for the endpoint anew and return it.
-
-        Raises:
-            NotFoundError: It is gone.
-            APIError: The exchange failed.
-        """
+        """Ask for the endpoint anew and return it; see :meth:`Endpoint.refresh`."""
         return self._took(await self._endpoints.get(self.name, namespace=self.namespace))
 
     async def wait(
@@ -83,18 +78,7 @@ class AsyncEndpoint(Handle):
         interval: float = INTERVAL,
         progress: Progress | None = None,
     ) -> Self:
-        """Wait until it answers; see :meth:`AsyncEndpoints.wait`.
-
-        Args:
-            timeout: Seconds for all of it; None waits for ever.
-            interval: Seconds between two questions.
-            progress: Told ``(info, seconds)`` after every question.
-
-        Raises:
-            EndpointFailedError: It failed, or is paused.
-            EndpointTimeoutError: It was not ready in time.
-            APIError: It cannot be asked for.
-        """
+        """Wait until it answers; see :meth:`Endpoint.wait`."""
         return self._took(
             await self._endpoints.wait(
                 self.name,
@@ -106,66 +90,31 @@ class AsyncEndpoint(Handle):
         )
 
     async def update(self, **changes: Unpack[EndpointParams]) -> Self:
-        """Change some fields; never repeated by itself.
-
-        Args:
-            **changes: See :class:`EndpointParams`.
-
-        Raises:
-            InvalidSettingError: A field is unknown or impossible; nothing was sent.
-            APIError: The exchange failed.
-        """
+        """Change some fields; see :meth:`Endpoint.update`."""
         return self._took(
             await self._endpoints.update(self.name, namespace=self.namespace, **changes)
         )
 
     async def pause(self) -> Self:
-        """End its machines until :meth:`resume`; never repeated by itself.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """End its machines until it is resumed; see :meth:`Endpoint.pause`."""
         return self._took(await self._endpoints.pause(self.name, namespace=self.namespace))
 
     async def resume(self, *, running_ok: bool = True) -> Self:
-        """Start it after a pause; never repeated by itself.
-
-        Args:
-            running_ok: Whether it is fine if it runs already.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Start it after a pause; see :meth:`Endpoint.resume`."""
         return self._took(
             await self._endpoints.resume(self.name, namespace=self.namespace, running_ok=running_ok)
         )
 
     async def scale_to_zero(self) -> Self:
-        """End its machines until the next call; never repeated by itself.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """End its machines until the next call; see :meth:`Endpoint.scale_to_zero`."""
         return self._took(await self._endpoints.scale_to_zero(self.name, namespace=self.namespace))
 
     async def delete(self) -> None:
-        """Delete it for good; never repeated by itself.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Delete it for good; see :meth:`Endpoint.delete`."""
         await self._endpoints.delete(self.name, namespace=self.namespace)
 
     async def logs(self, *, tail: int | None = None, replica: str | None = None) -> str:
-        """Return the last lines of its log.
-
-        Args:
-            tail: Lines at most.
-            replica: Of one machine only.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Return the last lines of its log; see :meth:`Endpoint.logs`."""
         return await self._endpoints.logs(
             self.name, namespace=self.namespace, tail=tail, replica=replica
         )
@@ -173,71 +122,33 @@ class AsyncEndpoint(Handle):
     async def follow_logs(
         self, *, tail: int | None = None, replica: str | None = None
     ) -> AsyncLogStream[str]:
-        """Return its log as it is written, line by line.
-
-        Args:
-            tail: Lines at most that were written before.
-            replica: Of one machine only.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Return its log as it is written, line by line; see :meth:`Endpoint.follow_logs`."""
         return await self._endpoints.follow_logs(
             self.name, namespace=self.namespace, tail=tail, replica=replica
         )
 
     async def log_entries(self, **query: Unpack[LogQuery]) -> Any:
-        """Return its structured log, the JSON value that the service sends.
-
-        Args:
-            **query: See :class:`LogQuery`.
-
-        Raises:
-            APIError: The exchange failed; 501 where there is none.
-        """
+        """See :meth:`Endpoint.log_entries`."""
         return await self._endpoints.log_entries(self.name, namespace=self.namespace, **query)
 
     async def follow_log_entries(self, **query: Unpack[LogFilter]) -> AsyncLogStream[Any]:
-        """Return its structured log as it is written, entry by entry.
-
-        Args:
-            **query: See :class:`LogFilter`.
-
-        Raises:
-            APIError: The exchange failed; 501 where there is none.
-        """
+        """See :meth:`Endpoint.follow_log_entries`."""
         return await self._endpoints.follow_log_entries(
             self.name, namespace=self.namespace, **query
         )
 
     async def replicas(self) -> list[dict[str, Any]]:
-        """Return its machines, as the service describes them.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Return its machines, as the service describes them; see :meth:`Endpoint.replicas`."""
         return await self._endpoints.replicas(self.name, namespace=self.namespace)
 
     async def metrics(
         self, metric: str | None = None, *, params: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return measurements, the JSON value that the service sends.
-
-        Args:
-            metric: One measurement, e.g. ``"hardware-cpu"``.
-            params: Body of the question, sent as it is.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """See :meth:`Endpoint.metrics`."""
         return await self._endpoints.metrics(
             self.name, metric, namespace=self.namespace, params=params
         )
 
     async def open_metrics(self) -> str:
-        """Return measurements as text that Prometheus reads.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Return measurements as text that Prometheus reads; see :meth:`Endpoint.open_metrics`."""
         return await self._endpoints.open_metrics(self.name, namespace=self.namespace)

@@ -195,18 +195,7 @@ class AsyncInsight:
         replica: str | None = None,
         line_max_length: int | None = None,
     ) -> str:
-        """Return the last lines of an endpoint's log.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            tail: Lines at most.
-            replica: Of one machine only.
-            line_max_length: Characters of a line at most.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Return the last lines of an endpoint's log; see :meth:`Insight.logs`."""
         query = {"tail": tail, "replica": replica, "line_max_length": line_max_length}
         text: str = await self._run(inspection.logs(self._core, namespace, name, query))
         return text
@@ -220,18 +209,7 @@ class AsyncInsight:
         replica: str | None = None,
         line_max_length: int | None = None,
     ) -> AsyncLogStream[str]:
-        """Return an endpoint's log as it is written, line by line.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            tail: Lines at most that were written before.
-            replica: Of one machine only.
-            line_max_length: Characters of a line at most.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """See :meth:`Insight.follow_logs`."""
         most = self._core.settings.limits.max_event_bytes
         flow = inspection.following(
             self._core,
@@ -246,39 +224,13 @@ class AsyncInsight:
     async def log_entries(
         self, name: str, *, namespace: str | None = None, **query: Unpack[LogQuery]
     ) -> Any:
-        """Return an endpoint's structured log: the JSON value that the service sends.
-
-        No source describes the entries; look before you rely on a field.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            **query: See :class:`LogQuery`.
-
-        Raises:
-            InvalidSettingError: A keyword is unknown or impossible; nothing was sent.
-            NotImplementedByServerError: The service has no structured log for it (501).
-            APIError: The exchange failed.
-        """
+        """Return an endpoint's structured log; see :meth:`Insight.log_entries`."""
         return await self._run(inspection.entries(self._core, namespace, name, query))
 
     async def follow_log_entries(
         self, name: str, *, namespace: str | None = None, **query: Unpack[LogFilter]
     ) -> AsyncLogStream[Any]:
-        """Return an endpoint's structured log as it is written, entry by entry.
-
-        Each is the JSON value of one event, as the service sends it.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            **query: See :class:`LogFilter`.
-
-        Raises:
-            InvalidSettingError: A keyword is unknown or impossible; nothing was sent.
-            NotImplementedByServerError: The service has no structured log for it (501).
-            APIError: The exchange failed.
-        """
+        """See :meth:`Insight.follow_log_entries`."""
         most = self._core.settings.limits.max_event_bytes
         flow = inspection.following(
             self._core,
@@ -292,15 +244,7 @@ class AsyncInsight:
         return stream
 
     async def replicas(self, name: str, *, namespace: str | None = None) -> list[dict[str, Any]]:
-        """Return an endpoint's machines, as the service describes them.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """See :meth:`Insight.replicas`."""
         flow = inspection.replicas(self._core, namespace, name)
         found: list[dict[str, Any]] = await self._run(flow)
         return found
@@ -313,34 +257,11 @@ class AsyncInsight:
         namespace: str | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return measurements of an endpoint: the JSON value that the service sends.
-
-        No source describes the question or the answer: *params* is sent as it is.
-
-        Args:
-            name: Its name.
-            metric: One measurement, e.g. ``"hardware-cpu"`` or ``"vllm/prefix-cache"``.
-            namespace: User or organisation; the token's own when None.
-            params: Body of the question, a dict of JSON values; ``{}`` when None.
-
-        Raises:
-            InvalidSettingError: An argument is impossible; nothing was sent.
-            APIError: The exchange failed.
-        """
+        """Return measurements of an endpoint; see :meth:`Insight.metrics`."""
         flow = inspection.metrics(self._core, namespace, name, metric, params)
         return await self._run(flow)
 
     async def open_metrics(self, name: str, *, namespace: str | None = None) -> str:
-        """Return measurements of an endpoint as text that Prometheus reads.
-
-        Needs a Team or Enterprise plan.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """See :meth:`Insight.open_metrics`."""
         text: str = await self._run(inspection.open_metrics(self._core, namespace, name))
         return text
