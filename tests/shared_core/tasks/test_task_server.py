@@ -35,7 +35,8 @@ def url() -> Iterator[str]:
     command = [sys.executable, "-m", "tests.helpers.task_server", str(port)]
     server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(300):
+        for _ in range(900):
+            assert server.poll() is None, "the task server has ended"
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
