@@ -32,6 +32,7 @@ from shared_core.errors import (
     InvalidSettingError,
     ModelLoadingError,
     UnsupportedParameterError,
+    UnsupportedTaskError,
 )
 from shared_core.tasks.spec import Call
 from shared_core.tasks.table import TASKS, Table
@@ -386,3 +387,19 @@ def test_a_providers_id_needs_another_provider(
     with pytest.raises(InvalidSettingError, match="provider_id"):
         client.tasks.text_classification("x", model="a/b", provider_id="c", **more)
     assert server.requests == []
+
+
+def test_3d_models_come_out_of_the_general_call(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", reply(200, b"glTF....", {"content-type": "model/gltf-binary"}))
+    made = client.tasks.call("text-to-3d", "a chair", {"seed": 1}, model="a/b", result=Media)
+    assert (made.content, made.extension) == (b"glTF....", ".glb")
+    assert client.tasks.call("image-to-3d", file=PNG, model="a/b") == made
+    spoken, shown = server.requests
+    assert spoken.json() == {"inputs": "a chair", "parameters": {"seed": 1}}
+    assert (shown.body, shown.headers["content-type"]) == (PNG, "image/png")
+    # No provider has a form for them that is written down: refused before anything is sent.
+    with RouterClient(api_key="hf_t") as router:
+        with pytest.raises(UnsupportedTaskError, match="hf-inference does not serve text-to-3d"):
+            router.tasks.text_to_3d("a chair", model="a/b")
+        with pytest.raises(UnsupportedTaskError, match="fal-ai does not serve text-to-3d"):
+            router.tasks.call("text-to-3d", "a chair", model="a/b", provider="fal-ai")
