@@ -125,6 +125,9 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
     stream_usage: bool = True
     """Ask for token counts in streams."""
 
+    use_responses_api: bool = False
+    """Whether the model is called through the Responses API instead of chat completions."""
+
     streaming: bool = False
     """Whether ``invoke`` streams under the hood."""
 
@@ -435,7 +438,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         """
         from langchain_hfrouter import _tokens
         from langchain_hfrouter._messages import to_core
+        from langchain_hfrouter._responses_tools import public
         from langchain_hfrouter._tools import tool_schemas
 
-        schemas = tool_schemas(tools) if tools else []
+        schemas = [public(tool) for tool in tool_schemas(tools or ())]
         return _tokens.count_messages(self.get_num_tokens, to_core(messages), schemas)

@@ -10,6 +10,7 @@ import pytest
 
 from shared_core import (
     AsyncRouterClient,
+    AudioPart,
     ChatMessage,
     Failover,
     FailoverEndpoint,
@@ -25,7 +26,10 @@ from shared_core import (
     Resilience,
     RetryPolicy,
     RouterClient,
+    TextPart,
     ToolArgumentsError,
+    ToolCall,
+    VideoPart,
     errors,
     parse_structured,
 )
@@ -214,7 +218,12 @@ def test_history_and_tool_results(server: FaultServer, create: Any) -> None:
 def test_chat_messages_become_items(server: FaultServer, create: Any) -> None:
     server.on(PATH, json_reply(WHOLE))
     picture = ImagePart("https://example.org/a.png", detail="low")
-    answer = ChatMessage("assistant", "Yes.")
+    answer = ChatMessage(
+        "assistant",
+        [TextPart("Yes"), TextPart(".")],
+        refusal="No more.",
+        tool_calls=[ToolCall("c", "f")],
+    )
     create([ChatMessage("user", [picture]), answer, ChatMessage("tool", "3", tool_call_id="c")])
     assert server.requests[0].json()["input"] == [
         {
@@ -227,9 +236,41 @@ def test_chat_messages_become_items(server: FaultServer, create: Any) -> None:
                 }
             ],
         },
-        {"role": "assistant", "content": "Yes."},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [
+                {"type": "output_text", "text": "Yes.", "annotations": []},
+                {"type": "refusal", "refusal": "No more."},
+            ],
+        },
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "3"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        (ChatMessage("user", [AudioPart(b"RIFF", format="wav")]), "sound"),
+        (ChatMessage("user", [VideoPart("https://example.org/a.mp4")]), "video"),
+        (ChatMessage("assistant", [ImagePart("https://example.org/a.png")]), "assistant"),
+        (ChatMessage("tool", [ImagePart("https://a.test/a.png")], tool_call_id="c"), "functions"),
+    ],
+)
+def test_what_has_no_place_in_the_input_is_refused(
+    server: FaultServer, create: Any, message: ChatMessage, what: str
+) -> None:
+    with pytest.raises(errors.InvalidSettingError, match=rf"input\[1\].* {what}"):
+        create(["x", message])
+    assert server.requests == []
+
+
+def test_other_kinds_of_tool_choice_pass(server: FaultServer, create: Any) -> None:
+    server.on(PATH, json_reply(WHOLE))
+    choice = {"type": "mcp", "server_label": "docs", "name": "search"}
+    create("x", tools=[MCPTool("docs", "https://mcp.test/sse")], tool_choice=choice)
+    assert server.requests[0].json()["tool_choice"] == choice
 
 
 def test_mcp_items_and_approval(server: FaultServer, create: Any) -> None:
