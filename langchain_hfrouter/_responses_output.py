@@ -37,6 +37,7 @@ def chat_result(response: Response, requested_model: str) -> ChatResult:
     )
     message = AIMessage(
         content=[block for item in response.output for block in blocks_of(item)],
+        additional_kwargs=kept(response),
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(response.usage),
@@ -53,6 +54,19 @@ def generation_info(response: Response) -> dict[str, Any]:
         response: The answer.
     """
     return {"finish_reason": response.finish_reason} if response.finish_reason else {}
+
+
+def kept(response: Response) -> dict[str, Any]:
+    """Return ``additional_kwargs``: why the model refused, where it stands for chat too.
+
+    LangChain's event streams know no refusal blocks.
+
+    Args:
+        response: The answer.
+    """
+    messages = (item for item in response.output if isinstance(item, OutputMessage))
+    refusal = "".join(message.refusal or "" for message in messages)
+    return {"refusal": refusal} if refusal else {}
 
 
 def metadata_of(response: Response, requested_model: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk, ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_hfrouter._responses_output import blocks_of, generation_info, metadata_of
+from langchain_hfrouter._responses_output import blocks_of, generation_info, kept, metadata_of
 from langchain_hfrouter._results import usage_metadata
 from langchain_hfrouter._stream import mark_if_torn
 from langchain_hfrouter.chat_models import PROVIDER
@@ -123,6 +123,7 @@ class UpdateConverter:
             yield _made([], torn)
         message = AIMessageChunk(
             content=[],
+            additional_kwargs=kept(self._response),
             usage_metadata=usage_metadata(self._response.usage),
             response_metadata=metadata_of(self._response, self._model),
             chunk_position="last",
