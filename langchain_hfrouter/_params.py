@@ -59,16 +59,10 @@ _ALIASES = {
     "request_timeout": "timeout",
     "model_kwargs": "extra_body",
 }
-_OTHERS = frozenset(
-    {
-        "extra_body",
-        "stream_usage",
-        "use_responses_api",
-        "instructions",
-        "max_output_tokens",
-        "reasoning_summary",
-    }
-)
+OF_RESPONSES = ("instructions", "max_output_tokens", "reasoning_summary")
+"""Parameters of a call that only the Responses API has; its others pass in ``extra_body``."""
+
+_OTHERS = frozenset({"extra_body", "stream_usage", "use_responses_api", *OF_RESPONSES})
 _ECHO = {"always": True, "never": False}
 # Never in traces, caches or dumps: they may name who pays or hold a credential.
 _HIDDEN = frozenset({"api_key", "bill_to", "default_headers", "extra_headers"})

@@ -15,9 +15,6 @@ from shared_core import InvalidSettingError
 if TYPE_CHECKING:
     from langchain_hfrouter.chat_models import ChatHFRouter
 
-OWN = ("instructions", "max_output_tokens", "reasoning_summary")
-"""Parameters of a call that only the Responses API has; the others pass in ``extra_body``."""
-
 _LIMITS = ("max_completion_tokens", "max_tokens")
 # Not in the API of the router (its published server ignores them), and most of them in nobody's.
 _LACKING = (
@@ -53,8 +50,9 @@ def of_call(
         InvalidSettingError: A parameter is set that the Responses API lacks, or two that differ
             are one here.
     """
-    own = {name: kwargs[name] for name in OWN if kwargs.get(name) is not None}
-    shared = {name: value for name, value in kwargs.items() if name not in OWN}
+    only = _params.OF_RESPONSES
+    own = {name: kwargs[name] for name in only if kwargs.get(name) is not None}
+    shared = {name: value for name, value in kwargs.items() if name not in only}
     params = _params.of_call(model, stop, shared)
     for name in _LACKING:
         value = params.pop(name, None)

@@ -70,22 +70,19 @@ class UpdateConverter:
         if update.response is not None:
             self._response = update.response
             return None
-        if update.item is not None:
-            item = self._open(update, update.item.type)
+        value = update.item
+        if value is not None:
+            item = self._open(update, value.type)
             if update.type.endswith(".done"):
-                return self._finish(item, update.item)
-            return _chunk([], self._start(item, update.item))
+                return self._finish(item, value)
+            if isinstance(value, FunctionCall) and value.name:
+                return _chunk([], self._start(item, value))
+            return None
         if update.text:
-            item, at = self._open(update, "message"), update.content_index or 0
-            item.parts.add(at)
-            return _chunk(
-                [{"type": "text", "text": update.text, "index": _index(item, at, "text")}]
-            )
+            item = self._open(update, "message")
+            return _said(item, update.content_index or 0, "text", update.text)
         if update.reasoning:
-            item = self._open(update, "reasoning")
-            item.parts.add(0)
-            thought = {"type": "reasoning", "reasoning": update.reasoning}
-            return _chunk([{**thought, "index": _index(item, 0, "reasoning")}])
+            return _said(self._open(update, "reasoning"), 0, "reasoning", update.reasoning)
         if update.arguments and "function" in update.type:
             item = self._open(update, "function_call")
             item.arguments.append(update.arguments)
@@ -102,9 +99,9 @@ class UpdateConverter:
         """Yield what closes the answer: items not handed over yet, torn calls marked, metadata.
 
         Args:
-            request_id: Not needed: the response knows it.
-            inference_provider: Not needed either.
-            received: Not needed either.
+            request_id: As for chat; the last event knows it too, and is asked.
+            inference_provider: The same.
+            received: The same.
         """
         seen = {item.kind for item in self._items.values()}
         for at, item in enumerate(self._response.output):
@@ -136,9 +133,9 @@ class UpdateConverter:
         key = update.item_id or f"#{update.output_index}"
         return self._items.setdefault(key, _Open(len(self._items), kind))
 
-    def _start(self, item: _Open, value: OutputItem) -> list[ToolCallChunk]:
+    def _start(self, item: _Open, value: FunctionCall) -> list[ToolCallChunk]:
         """Return the name of a call, once: LangChain would add up what is said twice."""
-        if not isinstance(value, FunctionCall) or not value.name or item.call is not None:
+        if item.call is not None:
             return []
         item.call, self._calls = self._calls, self._calls + 1
         return [_piece(item.call, id=value.call_id, name=value.name, args="".join(item.arguments))]
@@ -151,20 +148,20 @@ class UpdateConverter:
         if isinstance(value, FunctionCall):
             pieces = self._start(item, value)
             came = "".join(item.arguments)
-            rest = value.arguments.removeprefix(came) if value.arguments.startswith(came) else ""
-            if rest and item.call is not None:
+            rest = value.arguments[len(came) :] if value.arguments.startswith(came) else ""
+            if rest:
                 item.arguments.append(rest)
                 pieces.append(_piece(item.call, args=rest))
             return _chunk([], pieces)
         blocks = [
             {**new, "index": _index(item, at, block["type"])}
             for at, block in enumerate(blocks_of(value))
-            if (new := _rest(block) if at in item.parts else block)
+            if (new := _rest(block) if at in item.parts and block["type"] in _IN_PIECES else block)
         ]
         return _chunk(blocks)
 
 
-_TEXT = {"text": "text", "reasoning": "reasoning"}
+_IN_PIECES = ("text", "reasoning")  # blocks that have their words under the name of their type
 _SHORT = {"text": "txt", "reasoning": "rs", "refusal": "rf"}
 
 
@@ -172,11 +169,16 @@ def _index(item: _Open, at: int, kind: str) -> str:
     return f"lc_{_SHORT.get(kind, 'it')}_{item.number}_{at}"
 
 
+def _said(item: _Open, at: int, kind: str, words: str) -> ChatGenerationChunk:
+    """Return new words of a part of an item."""
+    item.parts.add(at)
+    return _made([{"type": kind, kind: words, "index": _index(item, at, kind)}], [])
+
+
 def _rest(block: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a block without the text that was handed over; nothing if that was all."""
+    """Return a block without the words that were handed over; nothing if that was all."""
     kind = block["type"]
-    rest = {name: value for name, value in block.items() if name not in ("type", _TEXT.get(kind))}
-    return {"type": kind, **({_TEXT[kind]: ""} if kind in _TEXT else {}), **rest} if rest else {}
+    return {**block, kind: ""} if block.keys() - {"type", kind} else {}
 
 
 def _piece(

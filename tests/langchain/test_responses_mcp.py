@@ -9,6 +9,7 @@ import pickle
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage
 
@@ -17,6 +18,7 @@ from tests.langchain.responses_server import (
     ASKED,
     CALLED,
     LISTED,
+    call,
     model_of,
     serving,
     stream,
@@ -28,6 +30,11 @@ from tests.langchain.test_lifecycle import Everything
 
 SECRET = "mcp_secret_1234567890"
 URL = "https://mcp.test/sse"
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
 
 
 @pytest.mark.rule("responses-mcp-blocks")
@@ -177,3 +184,17 @@ def test_tokens_of_an_mcp_tool_are_counted_without_a_request() -> None:
         without = model.get_num_tokens_from_messages([HumanMessage("x")])
         assert model.get_num_tokens_from_messages([HumanMessage("x")], [TOOLS["object"]]) > without
         assert server.requests == []
+
+
+@pytest.mark.rule("responses-agents")
+def test_an_agent_may_have_a_server_beside_its_tools() -> None:
+    with serving(whole(LISTED, call("add", '{"a": 1, "b": 2}')), whole(text("3."))) as server:
+        agent = create_agent(model_of(server), tools=[add, TOOLS["dict"]])
+        state = agent.invoke({"messages": [("user", "x")]})
+        assert [each.type for each in state["messages"]] == ["human", "ai", "tool", "ai"]
+        first, second = (request.json() for request in server.requests)
+    assert [each["type"] for each in first["tools"]] == ["function", "mcp"]
+    assert [each.get("type") for each in second["input"]] == [
+        *(None, "mcp_list_tools", "function_call", "function_call_output")
+    ]
+    assert second["input"][3]["output"] == "3"
