@@ -154,7 +154,8 @@ def _reasoning(block: Mapping[str, Any]) -> dict[str, Any]:
     if block.get("id"):
         item["id"] = block["id"]
     text = block.get("reasoning")
-    summary = "".join(str(part.get("text") or "") for part in item["summary"])
+    parts = (part for part in item["summary"] if isinstance(part, Mapping))
+    summary = "".join(str(part.get("text") or "") for part in parts)
     if text and text != summary:
         item["content"] = [{"type": "reasoning_text", "text": text}]
     return item

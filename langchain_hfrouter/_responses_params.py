@@ -60,23 +60,29 @@ def of_call(
             raise _lacking(name)
     limits = {name: params.pop(name) for name in _LIMITS if name in params}
     if limits and "max_output_tokens" not in own:
-        own["max_output_tokens"] = _limit(limits, kwargs)
+        own["max_output_tokens"] = _limit(model, limits)
     # By default reasoning stays here: the router's published server takes none back.
-    params["reasoning_echo"] = params["reasoning_echo"] is True
+    echo = params["reasoning_echo"]
+    if echo not in (True, False, "auto"):
+        raise InvalidSettingError(
+            f"reasoning_echo must be 'auto', 'always' or 'never', not {echo!r:.40}",
+            setting="reasoning_echo",
+        )
+    params["reasoning_echo"] = echo is True
     return params | own
 
 
-def _limit(limits: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Any:
-    """Return the one limit of a call; what the call itself says wins over the model."""
-    said = {name: value for name, value in limits.items() if kwargs.get(name) is not None}
-    values = set((said or limits).values())
-    if len(values) > 1:
+def _limit(model: ChatHFRouter, limits: Mapping[str, Any]) -> Any:
+    """Return the one limit of a call; what differs from the model's own is the call's, and wins."""
+    said = [value for name, value in limits.items() if value != getattr(model, name)]
+    first, *others = said or list(limits.values())
+    if any(other != first for other in others):
         raise InvalidSettingError(
             "max_tokens and max_completion_tokens are one setting in the Responses API, and differ",
             guidance="Give max_tokens alone.",
             setting="max_tokens",
         )
-    return values.pop()
+    return first
 
 
 def _lacking(name: str) -> InvalidSettingError:

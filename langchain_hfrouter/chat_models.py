@@ -226,7 +226,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         """Return this model with tools bound to it.
 
         Args:
-            tools: Functions, classes, ``BaseTool`` objects or dicts. No tools send no tools.
+            tools: Functions, classes, ``BaseTool`` objects, dicts, and ``MCPTool`` for the
+                Responses API. No tools send no tools.
             tool_choice: ``"any"`` or ``"required"`` (some tool), True, a tool's name, ``"auto"``,
                 ``"none"``, or a dict.
             strict: Ask the provider to follow the schemas exactly; not sent when None.

@@ -23,6 +23,17 @@ USAGE = {
     "total_tokens": 9,
 }
 BASE = {"id": "resp_1", "object": "response", "created_at": 1_771_000_000, "model": "served/m"}
+METADATA = {
+    "model_provider": "hfrouter",
+    "model_name": "served/m",
+    "finish_reason": "stop",
+    "status": "completed",
+    "id": "resp_1",
+    "created": 1_771_000_000,
+    "request_id": "req-7",
+    "inference_provider": "groq",
+}
+"""``response_metadata`` of an answer that is text."""
 
 
 # --- items

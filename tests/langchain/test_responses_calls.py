@@ -15,6 +15,7 @@ from tests.helpers.fault_server import json_reply
 from tests.langchain import script
 from tests.langchain.responses_server import (
     BASE,
+    METADATA,
     PATH,
     ResponsesStub,
     body,
@@ -80,6 +81,11 @@ SENT: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "limit of the call by its other name": (
         {"max_tokens": 5},
         {"max_completion_tokens": 6},
+        {"max_output_tokens": 6},
+    ),
+    "limit of the call by another name": (
+        {"max_completion_tokens": 5},
+        {"max_new_tokens": 6},
         {"max_output_tokens": 6},
     ),
     "limit by the API's name": (
@@ -174,6 +180,14 @@ def test_two_limits_that_differ_are_refused() -> None:
     with serving(whole(text())) as server:
         with pytest.raises(InvalidSettingError, match="max_completion_tokens are one setting"):
             model_of(server, max_tokens=1, max_completion_tokens=2).invoke("x")
+        assert server.requests == []
+
+
+@pytest.mark.rule("responses-lacking")
+def test_an_unknown_way_to_echo_is_refused() -> None:
+    with serving(whole(text())) as server:
+        with pytest.raises(InvalidSettingError, match="reasoning_echo"):
+            model_of(server).invoke("x", reasoning_echo="sometimes")
         assert server.requests == []
 
 
@@ -298,16 +312,7 @@ async def test_an_answer_has_blocks_calls_usage_and_metadata() -> None:
             "input_token_details": {"cache_read": 2},
             "output_token_details": {"reasoning": 3},
         }
-        assert answer.response_metadata == {
-            "model_provider": "hfrouter",
-            "model_name": "served/m",
-            "finish_reason": "tool_calls",
-            "status": "completed",
-            "id": "resp_1",
-            "created": 1_771_000_000,
-            "request_id": "req-7",
-            "inference_provider": "groq",
-        }
+        assert answer.response_metadata == {**METADATA, "finish_reason": "tool_calls"}
 
 
 @pytest.mark.rule("responses-result")

@@ -37,6 +37,17 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+def called(id: str, **extras: str) -> dict[str, Any]:
+    """The block of a call; *extras* of one whose arguments cannot be read."""
+    return {
+        "type": "server_tool_call",
+        "id": id,
+        "name": "search",
+        "args": {} if extras else {"query": "install"},
+        "extras": {"type": "mcp_call", "server_label": "docs", **extras},
+    }
+
+
 @pytest.mark.rule("responses-mcp-blocks")
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("streamed", [False, True])
@@ -56,42 +67,16 @@ def test_items_of_mcp_are_blocks_and_go_back_as_they_came(version: str, streamed
         model.invoke([HumanMessage("x"), answer, HumanMessage([approval])])
         back = server.requests[1].json()["input"]
     blocks = [{k: v for k, v in block.items() if k != "index"} for block in answer.content_blocks]
+    result = {"type": "server_tool_result", "tool_call_id": "mcp_1", "status": "success"}
+    error = {"error": {"message": "slow"}}
     assert blocks == [
         {"type": "non_standard", "value": LISTED},
-        {
-            "type": "server_tool_call",
-            "id": "mcp_1",
-            "name": "search",
-            "args": {"query": "install"},
-            "extras": {"type": "mcp_call", "server_label": "docs"},
-        },
-        {
-            "type": "server_tool_result",
-            "tool_call_id": "mcp_1",
-            "status": "success",
-            "output": "Use pip.",
-        },
+        called("mcp_1"),
+        {**result, "output": "Use pip."},
         {"type": "text", "text": "So."},
-        {
-            "type": "server_tool_call",
-            "id": "mcp_2",
-            "name": "search",
-            "args": {"query": "install"},
-            "extras": {"type": "mcp_call", "server_label": "docs"},
-        },
-        {
-            "type": "server_tool_result",
-            "tool_call_id": "mcp_2",
-            "status": "error",
-            "extras": {"error": {"message": "slow"}},
-        },
-        {
-            "type": "server_tool_call",
-            "id": "mcp_3",
-            "name": "search",
-            "args": {},
-            "extras": {"type": "mcp_call", "server_label": "docs", "arguments": "{oh"},
-        },
+        called("mcp_2"),
+        {**result, "tool_call_id": "mcp_2", "status": "error", "extras": error},
+        called("mcp_3", arguments="{oh"),
         {"type": "non_standard", "value": ASKED},
         {"type": "non_standard", "value": {"type": "hologram", "id": "h"}},
     ]

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Too
 from pydantic import BaseModel
 
 from langchain_hfrouter import ChatHFRouter
+from tests.helpers.scenarios import ROUTER
 from tests.langchain.responses_server import ResponsesStub, model_of
 from tests.langchain.script import added
 from tests.langchain.test_frameworks import TIME, WEATHER
@@ -153,3 +154,13 @@ def test_an_agent_answers_with_a_structure(strategy: Any) -> None:
         state = agent.invoke({"messages": [("user", "Make a person: 'Ada', 36")]})
         assert state["structured_response"] == Person(name="Ada", age=36)
         assert ("text" in stub.last) is (strategy is ProviderStrategy)
+
+
+@pytest.mark.live
+async def test_the_router_itself() -> None:
+    model = ChatHFRouter(model=ROUTER.chat_model, max_tokens=400, use_responses_api=True)
+    history = [("system", "Answer in one word."), ("user", "What is the capital of France?")]
+    for answer in await ways(model, history):
+        assert "Paris" in answer.text
+        assert answer.usage_metadata is not None
+        assert answer.response_metadata["status"] == "completed"
