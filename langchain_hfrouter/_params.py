@@ -56,10 +56,11 @@ _ALIASES = {
     "model_name": "model",
     "stop_sequences": "stop",
     "max_new_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
     "request_timeout": "timeout",
     "model_kwargs": "extra_body",
 }
-OF_RESPONSES = ("instructions", "max_output_tokens", "reasoning_summary")
+OF_RESPONSES = ("instructions", "reasoning_summary")
 """Parameters of a call that only the Responses API has; its others pass in ``extra_body``."""
 
 _OTHERS = frozenset({"extra_body", "stream_usage", "use_responses_api", *OF_RESPONSES})
@@ -183,8 +184,7 @@ def langsmith(
     temperature = value("temperature")
     if isinstance(temperature, int | float):
         params["ls_temperature"] = float(temperature)
-    asked = kwargs.get("max_output_tokens") or kwargs.get("max_tokens")
-    limit = asked or model.max_tokens or model.max_completion_tokens
+    limit = kwargs.get("max_tokens") or model.max_tokens or model.max_completion_tokens
     if isinstance(limit, int):
         params["ls_max_tokens"] = limit
     stops = stop or model.stop

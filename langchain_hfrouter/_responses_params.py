@@ -59,8 +59,8 @@ def of_call(
         if value is not None and value != _NOTHING_ASKED.get(name):
             raise _lacking(name)
     limits = {name: params.pop(name) for name in _LIMITS if name in params}
-    if limits and "max_output_tokens" not in own:
-        own["max_output_tokens"] = _limit(model, limits)
+    if limits:
+        params["max_output_tokens"] = _limit(model, limits)
     # By default reasoning stays here: the router's published server takes none back.
     echo = params["reasoning_echo"]
     if echo not in (True, False, "auto"):

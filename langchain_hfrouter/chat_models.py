@@ -145,6 +145,7 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         "repo_id": "model",
         "stop_sequences": "stop",
         "max_new_tokens": "max_tokens",
+        "max_output_tokens": "max_tokens",
         "model_kwargs": "extra_body",
     }
 

@@ -72,6 +72,7 @@ SENT: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "sampling": ({"temperature": 0, "top_p": 0.5}, {}, {"temperature": 0, "top_p": 0.5}),
     "limit": ({"max_tokens": 5}, {}, {"max_output_tokens": 5}),
     "limit by its other name": ({"max_completion_tokens": 5}, {}, {"max_output_tokens": 5}),
+    "limit by the API's own name": ({"max_output_tokens": 5}, {}, {"max_output_tokens": 5}),
     "limit twice the same": (
         {"max_tokens": 5, "max_completion_tokens": 5},
         {},

@@ -91,4 +91,3 @@ def test_traces_have_the_standard_parameters() -> None:
     assert params["ls_model_name"] == "a/b"
     assert params["ls_temperature"] == 0
     assert params["ls_max_tokens"] == 5
-    assert model._get_ls_params(max_output_tokens=7)["ls_max_tokens"] == 7
