@@ -16,7 +16,8 @@ from shared_core.chat.stream import AsyncChatStream, AsyncChatStreamOpening, Cha
 from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.chat.types import ChatCompletion
 from shared_core.config.validate import split_model
-from shared_core.flow import Flow, Receive
+from shared_core.flow import Flow
+from shared_core.streaming import aopen_stream, open_stream, read_ahead
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -110,14 +111,9 @@ def _streaming(
             whole = completion_of(answer.content, answered, split_think=split_think)
             return kind(None, StreamState(answered, decoder, observers, whole))
         opened.append(answer)
-        state = StreamState(answered, decoder, observers)
-        stream = kind(answer, state)
-        while core.reads_ahead and not state.begun:
-            packet = yield Receive(stream._packets)
-            if state.packet(packet):
-                answer.keep_alive()
-        if state.failed_at_once and state.error is not None:
-            raise state.error
+        stream = kind(answer, StreamState(answered, decoder, observers))
+        if core.reads_ahead:
+            yield from read_ahead(stream)
         return stream
 
     return core.open(request, begin, callbacks=_callbacks(params), context=context)
@@ -202,14 +198,8 @@ class Chat:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-        opened: list[Any] = []
-        flow = _streaming(self._core, messages, params, ChatStream, opened)
-        try:
-            stream: ChatStream = self._run(flow)
-            opened[:] = [other for other in opened if other is not stream._source]
-        finally:
-            for abandoned in opened:
-                abandoned.close()
+        opening = partial(_streaming, self._core, messages, params, ChatStream)
+        stream: ChatStream = open_stream(self._run, opening)
         return stream
 
 
@@ -279,16 +269,5 @@ class AsyncChat:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-
-        async def start() -> AsyncChatStream:
-            opened: list[Any] = []
-            flow = _streaming(self._core, messages, params, AsyncChatStream, opened)
-            try:
-                stream: AsyncChatStream = await self._run(flow)
-                opened[:] = [other for other in opened if other is not stream._source]
-            finally:
-                for abandoned in opened:
-                    await abandoned.aclose()
-            return stream
-
-        return AsyncChatStreamOpening(start)
+        opening = partial(_streaming, self._core, messages, params, AsyncChatStream)
+        return AsyncChatStreamOpening(partial(aopen_stream, self._run, opening))

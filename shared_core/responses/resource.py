@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from shared_core.chat.response import Answered
 from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.config.validate import split_model
-from shared_core.flow import Flow, Receive
+from shared_core.flow import Flow
 from shared_core.responses.decoder import ResponseDecoder
 from shared_core.responses.params import ResponseParams
 from shared_core.responses.request import Input, build
@@ -19,6 +20,7 @@ from shared_core.responses.stream import (
     ResponseStream,
 )
 from shared_core.responses.types import Response
+from shared_core.streaming import aopen_stream, open_stream, read_ahead
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -87,19 +89,15 @@ def _streaming(
         decoder = ResponseDecoder(
             answered, max_event_bytes=core.settings.limits.max_event_bytes + len(_whole(answer))
         )
-        state = StreamState(answered, cast("Any", decoder), observers)
+        state: Any = StreamState(answered, cast("Any", decoder), observers)
         if isinstance(answer, WireResponse):
             whole = response_of(answer.content, answered)  # raises what is wrong with it
             state.packet(_as_event(answer.content, whole.status))
             return kind(None, state)
         opened.append(answer)
         stream = kind(answer, state)
-        while core.reads_ahead and not state.begun:
-            packet = yield Receive(stream._mover._packets)
-            if state.packet(packet):
-                answer.keep_alive()
-        if state.failed_at_once and state.error is not None:
-            raise state.error
+        if core.reads_ahead:
+            yield from read_ahead(stream)
         return stream
 
     return core.open(request, begin, callbacks=_callbacks(params), context=context)
@@ -168,14 +166,8 @@ class Responses:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-        opened: list[Any] = []
-        flow = _streaming(self._core, input, params, ResponseStream, opened)
-        try:
-            stream: ResponseStream = self._run(flow)
-            opened[:] = [other for other in opened if other is not stream._source]
-        finally:
-            for abandoned in opened:
-                abandoned.close()
+        opening = partial(_streaming, self._core, input, params, ResponseStream)
+        stream: ResponseStream = open_stream(self._run, opening)
         return stream
 
 
@@ -220,16 +212,5 @@ class AsyncResponses:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-
-        async def start() -> AsyncResponseStream:
-            opened: list[Any] = []
-            flow = _streaming(self._core, input, params, AsyncResponseStream, opened)
-            try:
-                stream: AsyncResponseStream = await self._run(flow)
-                opened[:] = [other for other in opened if other is not stream._source]
-            finally:
-                for abandoned in opened:
-                    await abandoned.aclose()
-            return stream
-
-        return AsyncResponseStreamOpening(start)
+        opening = partial(_streaming, self._core, input, params, AsyncResponseStream)
+        return AsyncResponseStreamOpening(partial(aopen_stream, self._run, opening))
