@@ -17,7 +17,7 @@ from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.chat.types import ChatCompletion
 from shared_core.config.validate import split_model
 from shared_core.flow import Flow
-from shared_core.streaming import aopen_stream, open_stream, read_ahead
+from shared_core.streaming.opening import aopen_stream, open_stream, read_ahead
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:

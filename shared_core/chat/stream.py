@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.types import ChatChunk, ChatCompletion, Usage
-from shared_core.streaming import AsyncStream, AsyncStreamOpening, Stream, StreamBase
+from shared_core.streaming.opening import AsyncStreamOpening
+from shared_core.streaming.streams import AsyncStream, BaseStream, Stream
 
 __all__ = ["AsyncChatStream", "AsyncChatStreamOpening", "ChatStream", "ChatStreamDecoder"]
 
 
-class _Shared(StreamBase[ChatChunk, ChatCompletion]):
+class _Shared(BaseStream[ChatChunk, ChatCompletion]):
     """What both kinds of stream show besides."""
 
     @property

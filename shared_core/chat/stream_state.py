@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from shared_core import streaming
 from shared_core.callbacks import Callback, ChunkEvent, ErrorEvent, StreamCompleteEvent, dispatch
 from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.response import Answered
@@ -19,6 +18,7 @@ from shared_core.errors import (
     StreamEventError,
     StreamTimeoutError,
 )
+from shared_core.streaming.state import BaseStreamState
 
 if TYPE_CHECKING:
     from shared_core.core import CallContext
@@ -45,7 +45,7 @@ class Observers:
         dispatch(self.callbacks, name, event)
 
 
-class StreamState(streaming.StreamState[ChatChunk, ChatCompletion]):
+class StreamState(BaseStreamState[ChatChunk, ChatCompletion]):
     """Everything about a streamed chat answer but its I/O.
 
     Args:

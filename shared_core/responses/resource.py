@@ -20,7 +20,7 @@ from shared_core.responses.stream import (
     ResponseStream,
 )
 from shared_core.responses.types import Response
-from shared_core.streaming import aopen_stream, open_stream, read_ahead
+from shared_core.streaming.opening import aopen_stream, open_stream, read_ahead
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from shared_core.chat.types import Usage
 from shared_core.responses.types import Response, ResponseUpdate
-from shared_core.streaming import AsyncStream, AsyncStreamOpening, Stream, StreamBase
+from shared_core.streaming.opening import AsyncStreamOpening
+from shared_core.streaming.streams import AsyncStream, BaseStream, Stream
 
 
-class _Shared(StreamBase[ResponseUpdate, Response]):
+class _Shared(BaseStream[ResponseUpdate, Response]):
     """What both kinds of stream show besides."""
 
     @property

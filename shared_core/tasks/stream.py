@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from shared_core.streaming import AsyncStream, AsyncStreamOpening, Stream, StreamBase
+from shared_core.streaming.opening import AsyncStreamOpening
+from shared_core.streaming.streams import AsyncStream, BaseStream, Stream
 from shared_core.tasks.generated import Generation, GenerationChunk
 
 if TYPE_CHECKING:
     from shared_core.tasks.stream_state import StreamState
 
 
-class _Shared(StreamBase[GenerationChunk, Generation]):
+class _Shared(BaseStream[GenerationChunk, Generation]):
     """What both kinds of stream show besides; ``partial`` is what was handed over so far."""
 
     @property

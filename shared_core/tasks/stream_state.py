@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from shared_core import streaming
 from shared_core.errors import (
     APIConnectionError,
     APIError,
@@ -16,6 +15,7 @@ from shared_core.errors import (
     StreamTimeoutError,
     stream_event_error,
 )
+from shared_core.streaming.state import BaseStreamState
 from shared_core.tasks.generated import (
     Generation,
     GenerationChunk,
@@ -34,7 +34,7 @@ _DONE = b"[DONE]"
 _ADVICE = "What arrived is in .text of the stream; ask again for a whole answer."
 
 
-class StreamState(streaming.StreamState[GenerationChunk, Generation]):
+class StreamState(BaseStreamState[GenerationChunk, Generation]):
     """Everything about a streamed text but its I/O.
 
     Args:
