@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from shared_core.chat.request import elsewhere
 from shared_core.chat.response import Answered
 from shared_core.chat.stream_state import Observers, StreamState
-from shared_core.config.validate import split_model
+from shared_core.config.providers import goes_direct
+from shared_core.errors import UnsupportedTaskError
 from shared_core.flow import Flow
 from shared_core.responses.decoder import ResponseDecoder
 from shared_core.responses.params import ResponseParams
@@ -25,6 +27,7 @@ from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback
+    from shared_core.config.settings import Settings
     from shared_core.core import Core
 
 
@@ -34,26 +37,21 @@ def _built(
     """Return the request, able to be made again for another endpoint if that may be needed."""
     request = build(core.settings, given, params, stream=stream, defaults=core.defaults)
     if core.rebuilds:
-        request.rebuild = lambda settings, model, provider: build(
-            settings,
-            given,
-            _elsewhere(params, model, provider),
-            stream=stream,
-            defaults=core.defaults,
-        )
+
+        def rebuild(settings: Settings, model: str | None, provider: str | None) -> WireRequest:
+            there, defaults = elsewhere(
+                params, core.defaults, core.settings, settings, model, provider
+            )
+            if goes_direct(settings, there.get("provider") or defaults.provider):
+                raise UnsupportedTaskError(
+                    "the Responses API is asked at the router, which takes a token of Hugging "
+                    "Face, and the key is a provider's own"
+                )
+            changed = cast("ResponseParams", there)
+            return build(settings, given, changed, stream=stream, defaults=defaults)
+
+        request.rebuild = rebuild
     return request
-
-
-def _elsewhere(params: ResponseParams, model: str | None, provider: str | None) -> ResponseParams:
-    """Return *params* with what an endpoint has of its own: its model, its provider."""
-    if model is None and provider is None:
-        return params
-    changed: dict[str, Any] = {**params, "provider": provider, "policy": None}
-    if model is not None:
-        changed["model"] = model
-    elif isinstance(changed.get("model"), str):
-        changed["model"] = split_model(changed["model"])[0]
-    return cast("ResponseParams", changed)
 
 
 def _creating(core: Core, given: Input | Sequence[Input], params: ResponseParams) -> Flow[Response]:

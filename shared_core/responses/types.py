@@ -14,7 +14,7 @@ from shared_core.responses.items import (
     OutputMessage,
     ReasoningItem,
 )
-from shared_core.wire.messages import Headers
+from shared_core.wire.messages import ENDPOINT_HEADER, Headers
 
 
 @dataclass(slots=True)
@@ -47,6 +47,11 @@ class Response:
     provider: str | None = None
     headers: Headers = field(default_factory=Headers)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Name of the endpoint that answered, if the client has failover."""
+        return self.headers.get(ENDPOINT_HEADER)
 
     @property
     def output_text(self) -> str:
