@@ -206,7 +206,7 @@ class _Target:
         if isinstance(value, Media):
             return self._file(value, several)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [field.name for field in dataclasses.fields(value) if field.name != "raw"]
+            names = [field.name for field in dataclasses.fields(value) if field.compare]
             return {name: self._plain(getattr(value, name), several) for name in names}
         if isinstance(value, Mapping):
             return {str(name): self._plain(item, several) for name, item in value.items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from shared_core.embeddings.request import (
     EmbeddingOptions,
     Progress,
     check_texts,
+    directed,
     options,
 )
 from shared_core.embeddings.types import EmbeddingResult
@@ -258,14 +258,8 @@ def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
     for name in ("batch_size", "concurrency"):
         if given.get(name, ...) is None:
             del given[name]
-    from shared_core.embeddings.urls import directed
-
     found = options(core.settings.base_url, provider=provider, dialect=dialect, **given)
-    route = directed(found.route, core.settings)
-    if route.settings is not None:
-        headers = {n: v for n, v in found.headers.items() if n != "X-HF-Bill-To"}
-        found = replace(found, headers=headers)  # the provider bills
-    return replace(found, route=route)
+    return directed(found, core.settings)
 
 
 def _common(

@@ -18,11 +18,12 @@ from shared_core.flow import Flow
 from shared_core.media.output import Media
 from shared_core.providers import server_forms
 from shared_core.providers.answers import Remote, collect, decoded, read
+from shared_core.providers.base import Codec
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
     from shared_core.core import Core
-    from shared_core.providers.base import Codec, Route
+    from shared_core.providers.base import Route, SendFirst
     from shared_core.tasks.spec import CallOptions, Payload
 
 ENDPOINT_SUFFIX = ".endpoints.huggingface.cloud"
@@ -100,16 +101,18 @@ _ANSWERS = frozenset(
 _SEGMENT = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
-class HFInference:
+class HFInference(Codec):
     """The codec of every task on hf-inference and on servers that speak its form."""
 
-    def flow(self, core: Core, route: Route, payload: Payload, options: CallOptions) -> Flow[Any]:
-        """Return the flow of one call; see :class:`~shared_core.providers.base.Codec`."""
+    def begin(
+        self, core: Core, route: Route, payload: Payload, options: CallOptions, send: SendFirst
+    ) -> Flow[Flow[Any]]:
+        """Send the request; see :class:`~shared_core.providers.base.Codec`."""
         request = build(core, route, payload, options)
         several = isinstance(payload.inputs, list)
         parse = read(request, lambda value: normalise(route.task, value, several=several), core)
-        value = yield from core.exchange(request, parse, callbacks=options.callbacks)
-        return (yield from collect(core, route, options, value, lambda download: download()))
+        value = yield from send(request, parse)
+        return collect(core, route, options, value, lambda download: download())
 
 
 CODEC: Codec = HFInference()

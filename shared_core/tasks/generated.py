@@ -64,11 +64,13 @@ class Generation:
             ``return_full_text=True``.
         details: How it came to be, if asked for and the server knows.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     text: str
     details: GenerationDetails | None = None
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from shared_core.errors import InvalidSettingError
 from shared_core.flow import Flow
+from shared_core.streaming.opening import aopen_stream, open_stream
 from shared_core.tasks.calls import calling, generic, typed_result
 from shared_core.tasks.rerank import BATCH_SIZE, RankingCall, RerankMethod, reranking
 from shared_core.tasks.results import Ranked
@@ -167,7 +169,8 @@ class Tasks(Table):
 
         def method(*args: Any, **kwargs: Any) -> TextStream:
             _check_streamed(kwargs)
-            stream: TextStream = self._run(streaming(self._core, spec, args, kwargs, TextStream))
+            opening = partial(streaming, self._core, spec, args, kwargs, TextStream)
+            stream: TextStream = open_stream(self._run, opening)
             return stream
 
         return method
@@ -306,13 +309,8 @@ class AsyncTasks(Table):
 
         def method(*args: Any, **kwargs: Any) -> AsyncTextStreamOpening:
             _check_streamed(kwargs)
-
-            async def start() -> AsyncTextStream:
-                flow = streaming(self._core, spec, args, kwargs, AsyncTextStream)
-                stream: AsyncTextStream = await self._run(flow)
-                return stream
-
-            return AsyncTextStreamOpening(start)
+            opening = partial(streaming, self._core, spec, args, kwargs, AsyncTextStream)
+            return AsyncTextStreamOpening(partial(aopen_stream, self._run, opening))
 
         return method
 

@@ -137,6 +137,7 @@ class TableAnswer:
         coordinates: ``(row, column)`` of each cell.
         aggregator: E.g. ``"SUM"``, or None.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     answer: str
@@ -144,6 +145,7 @@ class TableAnswer:
     coordinates: list[tuple[int, int]]
     aggregator: str | None
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
 
 def table_answer(value: Any, /) -> TableAnswer:
@@ -222,10 +224,12 @@ class WrittenText:
     Attributes:
         text: The text.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     text: str
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from shared_core.errors import UnsupportedParameterError
@@ -13,14 +13,17 @@ from shared_core.flow import Flow
 
 if TYPE_CHECKING:
     from shared_core.core import Core
-    from shared_core.providers.base import Codec, Route
-    from shared_core.tasks.spec import CallOptions, Payload
+    from shared_core.providers.base import Route
+    from shared_core.tasks.spec import Payload
+
+Ask: TypeAlias = "Callable[[Payload], Flow[tuple[Route, Any]]]"
+"""Asks with a payload; returns where the answer came from and the normalised answer."""
 
 _LIST = re.compile(r"`model_kwargs` are not used by the model: \[([^\]]*)\]")
 _NAME = re.compile(r"['\"](\w+)['\"]")
 _NESTED = ("generate_parameters", "generation_parameters")
 
-_known: WeakKeyDictionary[Core, dict[str, frozenset[str]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Core, dict[str | None, frozenset[str]]] = WeakKeyDictionary()
 """Client -> model -> what it does not know."""
 
 
@@ -41,23 +44,30 @@ def without(payload: Payload, names: Collection[str]) -> Payload:
     return replace(payload, parameters=kept)
 
 
-def forgiving(
-    core: Core, codec: Codec, route: Route, payload: Payload, options: CallOptions
-) -> Flow[Any]:
-    """Return the normalised answer; asked once more without parameters that were refused.
+def forgiving(core: Core, model: str | None, ask: Ask) -> Ask:
+    """Return *ask*, which asks once more without the parameters that were refused.
+
+    Args:
+        core: The client that remembers them.
+        model: The model for which it does.
+        ask: What asks with a payload.
 
     Raises:
         UnsupportedParameterError: The refusal names none of the parameters that were sent.
         APIError: The call failed.
     """
-    models = _known.setdefault(core, {})
-    payload = without(payload, models.get(route.model, ()))
-    try:
-        return (yield from codec.flow(core, route, payload, options))
-    except UnsupportedParameterError as error:
-        names = named(error)
-        rest = without(payload, names)
-        if rest == payload:
-            raise
-    models[route.model] = models.get(route.model, frozenset()) | names
-    return (yield from codec.flow(core, route, rest, options))
+
+    def asking(payload: Payload) -> Flow[tuple[Route, Any]]:
+        models = _known.setdefault(core, {})
+        payload = without(payload, models.get(model, ()))
+        try:
+            return (yield from ask(payload))
+        except UnsupportedParameterError as error:
+            names = named(error)
+            rest = without(payload, names)
+            if rest == payload:
+                raise
+        models[model] = models.get(model, frozenset()) | names
+        return (yield from ask(rest))
+
+    return asking

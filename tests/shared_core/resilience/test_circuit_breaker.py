@@ -381,7 +381,7 @@ def test_changes_are_told(clock: Clock) -> None:
 def test_forgets_the_endpoint_used_longest_ago(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared_core.resilience.circuit_breaker.MAX_ENDPOINTS", 3)
+    monkeypatch.setattr("shared_core.resilience.breakers.MAX_ENDPOINTS", 3)
     made = pipeline(Resilience(breaker=QUICK), clock)
     assert made.breakers is not None
     for name in ("a", "b", "c", "a", "d"):
