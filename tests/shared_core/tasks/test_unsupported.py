@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared_core import AsyncRouterClient, RouterClient
+from shared_core import AsyncRouterClient, Failover, Resilience, RouterClient
 from shared_core.errors import InvalidSettingError, UnsupportedParameterError
 from tests.helpers.fault_server import FaultServer, json_reply
 
@@ -75,3 +75,17 @@ def test_streams_do_not_take_it(server: FaultServer, kind: Any) -> None:
     with pytest.raises(InvalidSettingError, match="drop_unsupported"):
         tasks.text_generation_stream("p", drop_unsupported=True)
     assert server.requests == []
+
+
+def test_it_holds_where_failover_chooses(server: FaultServer) -> None:
+    server.script("/hf-inference/models/a/b", refusal("truncation"), KNOWN)
+    layers = Resilience(failover=Failover.providers("hf-inference", "together"))
+    with RouterClient(
+        api_key="hf_t", base_url=f"{server.url}/v1", model="a/b", resilience=layers
+    ) as client:
+        found = client.tasks.summarization("t", truncation="only_first", drop_unsupported=True)
+    assert (found.text, found.endpoint) == ("short", "hf-inference")
+    assert [request.json().get("parameters") for request in server.requests] == [
+        {"truncation": "only_first"},
+        None,
+    ]
