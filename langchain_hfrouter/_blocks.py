@@ -46,6 +46,8 @@ NOT_CONTENT = frozenset(
         "server_tool_call",
         "server_tool_call_chunk",
         "server_tool_result",
+        "mcp_list_tools",
+        "mcp_approval_request",
         "refusal",
         "input_json_delta",
     }

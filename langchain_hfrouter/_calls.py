@@ -5,8 +5,8 @@ Loaded by the first call, so that importing the class stays cheap.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -21,6 +21,45 @@ if TYPE_CHECKING:
     from langchain_hfrouter.chat_models import ChatHFRouter
 
 
+class Api(NamedTuple):
+    """One of the core's APIs that answer a conversation, with the conversions for it."""
+
+    name: str
+    """Attribute of the core's clients."""
+
+    prepare: Callable[..., tuple[Any, dict[str, Any]]]
+    """From a model and a call to what is asked and the core's parameters."""
+
+    result: Callable[[Any, str], ChatResult]
+    """From the core's answer to LangChain's."""
+
+    converter: Callable[[str], Any]
+    """Makes what converts the pieces of a stream."""
+
+
+def _prepare(
+    model: ChatHFRouter,
+    messages: list[BaseMessage],
+    stop: list[str] | None,
+    kwargs: Mapping[str, Any],
+    stream: bool,
+) -> tuple[Any, dict[str, Any]]:
+    params = _params.of_call(model, stop, kwargs, stream=stream)
+    return to_core(messages), params
+
+
+_CHAT = Api("chat", _prepare, chat_result, ChunkConverter)
+
+
+def _api(model: ChatHFRouter, kwargs: Mapping[str, Any]) -> Api:
+    wanted = kwargs.get("use_responses_api")
+    if model.use_responses_api if wanted is None else wanted:
+        from langchain_hfrouter import _responses
+
+        return _responses.API
+    return _CHAT
+
+
 def generate(
     model: ChatHFRouter,
     messages: list[BaseMessage],
@@ -29,9 +68,10 @@ def generate(
 ) -> ChatResult:
     """Return the whole answer; see ``BaseChatModel._generate``."""
     with dual_errors:
-        params = _params.of_call(model, stop, kwargs)
-        completion = model.sync_client().chat.create(to_core(messages), **params)
-        return chat_result(completion, params["model"])
+        api = _api(model, kwargs)
+        asked, params = api.prepare(model, messages, stop, kwargs, False)
+        answer = getattr(model.sync_client(), api.name).create(asked, **params)
+        return api.result(answer, params["model"])
 
 
 async def agenerate(
@@ -42,9 +82,10 @@ async def agenerate(
 ) -> ChatResult:
     """Return the whole answer; see ``BaseChatModel._agenerate``."""
     with dual_errors:
-        params = _params.of_call(model, stop, kwargs)
-        completion = await model.async_client().chat.create(to_core(messages), **params)
-        return chat_result(completion, params["model"])
+        api = _api(model, kwargs)
+        asked, params = api.prepare(model, messages, stop, kwargs, False)
+        answer = await getattr(model.async_client(), api.name).create(asked, **params)
+        return api.result(answer, params["model"])
 
 
 # LangChain announces new tokens itself: doing it in the streams too would count them twice.
@@ -58,9 +99,10 @@ def stream(
 ) -> Iterator[ChatGenerationChunk]:
     """Yield the answer in chunks; see ``BaseChatModel._stream``."""
     with dual_errors:
-        params = _params.of_call(model, stop, kwargs, stream=True)
-        converter = ChunkConverter(params["model"])
-        with model.sync_client().chat.stream(to_core(messages), **params) as chunks:
+        api = _api(model, kwargs)
+        asked, params = api.prepare(model, messages, stop, kwargs, True)
+        converter = api.converter(params["model"])
+        with getattr(model.sync_client(), api.name).stream(asked, **params) as chunks:
             for chunk in chunks:
                 converted = converter.convert(chunk)
                 if converted is not None:
@@ -78,9 +120,10 @@ async def astream(
 ) -> AsyncIterator[ChatGenerationChunk]:
     """Yield the answer in chunks; see ``BaseChatModel._astream``."""
     with dual_errors:
-        params = _params.of_call(model, stop, kwargs, stream=True)
-        converter = ChunkConverter(params["model"])
-        async with model.async_client().chat.stream(to_core(messages), **params) as chunks:
+        api = _api(model, kwargs)
+        asked, params = api.prepare(model, messages, stop, kwargs, True)
+        converter = api.converter(params["model"])
+        async with getattr(model.async_client(), api.name).stream(asked, **params) as chunks:
             async for chunk in chunks:
                 converted = converter.convert(chunk)
                 if converted is not None:

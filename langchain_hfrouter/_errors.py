@@ -26,7 +26,13 @@ from langchain_core.exceptions import (
     OutputParserException,
 )
 
-from shared_core import APIStatusError, RouterError, StreamEventError, StructuredOutputError
+from shared_core import (
+    APIStatusError,
+    ResponseFailedError,
+    RouterError,
+    StreamEventError,
+    StructuredOutputError,
+)
 
 # Name of a core class -> LangChain's counterparts. The first class of an error's MRO that is
 # listed decides, so that every subclass follows its parent. LangChain has no class for 402:
@@ -56,6 +62,10 @@ _COUNTERPARTS: dict[str, tuple[type[ModelError], ...]] = {
     "RejectedError": (ModelAPIError,),
     "RouterError": (ModelError,),
 }
+
+
+# Errors that tell, inside an answer with status 200, of an error with a status of its own.
+_TOLD = (StreamEventError, ResponseFailedError)
 
 
 class ErrorResponse:
@@ -134,7 +144,7 @@ def _dual_class(core_class: type[RouterError], kind: type[RouterError]) -> type[
 
 
 def _make(core_class: type[RouterError], kind: type[RouterError]) -> type[RouterError]:
-    answered = issubclass(core_class, APIStatusError | StreamEventError)
+    answered = issubclass(core_class, (APIStatusError, *_TOLD))
     bases = (_Dual, *((_Answered,) if answered else ()), core_class, *_counterparts(kind))
     made: Any = type(
         core_class.__name__,
@@ -162,7 +172,7 @@ def promote(error: RouterError) -> RouterError:
     if isinstance(error, ModelError):
         return error
     core_class = type(error)
-    kind = type(error.error) if isinstance(error, StreamEventError) else core_class
+    kind = type(error.error) if isinstance(error, _TOLD) else core_class
     itself: Any = error
     itself.__class__ = _dual_class(core_class, kind)
     return error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models.base import LangSmithParams
 
 from langchain_hfrouter._profiles import model_id
+from langchain_hfrouter._responses_tools import public
 from langchain_hfrouter._tools import tool_choice_of, tool_schemas
 from shared_core import InvalidSettingError
 
@@ -55,9 +56,14 @@ _ALIASES = {
     "model_name": "model",
     "stop_sequences": "stop",
     "max_new_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
     "request_timeout": "timeout",
     "model_kwargs": "extra_body",
 }
+OF_RESPONSES = ("instructions", "reasoning_summary")
+"""Parameters of a call that only the Responses API has; its others pass in ``extra_body``."""
+
+_OTHERS = frozenset({"extra_body", "stream_usage", "use_responses_api", *OF_RESPONSES})
 _ECHO = {"always": True, "never": False}
 # Never in traces, caches or dumps: they may name who pays or hold a credential.
 _HIDDEN = frozenset({"api_key", "bill_to", "default_headers", "extra_headers"})
@@ -84,6 +90,7 @@ def of_call(
     given = {_ALIASES.get(name, name): value for name, value in kwargs.items()}
     usage = given.pop("stream_usage", model.stream_usage)
     given.pop("stream", None)
+    given.pop("use_responses_api", None)  # decided before
     extra.update(given.pop("extra_body", None) or {})
     for name, value in given.items():
         (params if name in _CORE else extra)[name] = value
@@ -135,6 +142,8 @@ def identifying(model: ChatHFRouter) -> dict[str, Any]:
     params = {"model": model.model, **{k: v for k, v in known.items() if v is not None}}
     if model.split_think:
         params["split_think"] = True
+    if model.use_responses_api:
+        params["use_responses_api"] = True
     if model.reasoning_echo != "auto":
         params["reasoning_echo"] = model.reasoning_echo
     if model.local:
@@ -148,7 +157,10 @@ def showable(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         kwargs: Parameters of a call.
     """
-    return {name: value for name, value in kwargs.items() if name not in _HIDDEN}
+    shown = {name: value for name, value in kwargs.items() if name not in _HIDDEN}
+    if isinstance(shown.get("tools"), list | tuple):
+        shown["tools"] = [public(tool) for tool in shown["tools"]]
+    return shown
 
 
 def langsmith(
@@ -187,4 +199,4 @@ def is_call_parameter(name: str) -> bool:
     Args:
         name: The name.
     """
-    return name in _CORE or name in _ALIASES or name in ("extra_body", "stream_usage")
+    return name in _CORE or name in _ALIASES or name in _OTHERS

@@ -90,7 +90,7 @@ class ChunkConverter:
         torn = [
             ToolCallChunk(type="tool_call_chunk", index=index, id=None, name=None, args=mark)
             for index, pieces in self._arguments.items()
-            if (mark := _mark_if_torn("".join(pieces)))
+            if (mark := mark_if_torn("".join(pieces)))
         ]
         if torn:
             message = AIMessageChunk(
@@ -165,7 +165,7 @@ def _call_chunk(delta: ToolCallDelta) -> ToolCallChunk:
     )
 
 
-def _mark_if_torn(arguments: str) -> str:
+def mark_if_torn(arguments: str) -> str:
     """Return what to append to *arguments* that are not JSON, or "" for good ones.
 
     When chunks are added up, LangChain completes half a JSON object by itself: a call that was

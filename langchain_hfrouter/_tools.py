@@ -8,17 +8,19 @@ from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_hfrouter._responses_tools import mcp_tool
+
 _WORDS = {"any": "required", "required": "required", "auto": "auto", "none": "none"}
 
 
-def tool_schemas(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Convert tools of every kind that LangChain accepts.
+def tool_schemas(tools: Sequence[Any], *, strict: bool | None = None) -> list[Any]:
+    """Convert tools of every kind that LangChain accepts, and MCP servers.
 
     Args:
-        tools: Dicts, classes, functions, ``BaseTool`` objects.
+        tools: Dicts, classes, functions, ``BaseTool`` and ``shared_core.MCPTool`` objects.
         strict: Sent with every tool when not None.
     """
-    return [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    return [mcp_tool(tool) or convert_to_openai_tool(tool, strict=strict) for tool in tools]
 
 
 def tool_choice_of(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
@@ -38,7 +40,8 @@ def tool_choice_of(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     if not tools or choice is None or choice is False:
         return None
     if choice is True:
-        return _named(_name(tools[0])) if len(tools) == 1 else "required"
+        only = tools[0] if len(tools) == 1 and tools[0].get("type") == "function" else None
+        return "required" if only is None else _named(_name(only))
     if isinstance(choice, Mapping):
         return _choice_from_dict(choice)
     names = [_name(tool) for tool in tools]

@@ -20,7 +20,7 @@ def translate_content(message: AIMessage) -> list[types.ContentBlock]:
         message: A message of ours.
 
     Raises:
-        NotImplementedError: Its content is a list already; core's own reading serves.
+        NotImplementedError: Its content is a list that is not ours; core's own reading serves.
     """
     blocks = _spoken(message)
     blocks.extend(_whole_call(call) for call in message.tool_calls)
@@ -34,15 +34,16 @@ def translate_content_chunk(message: AIMessageChunk) -> list[types.ContentBlock]
         message: A chunk of ours.
 
     Raises:
-        NotImplementedError: Its content is a list already; core's own reading serves.
+        NotImplementedError: Its content is a list that is not ours; core's own reading serves.
     """
     blocks = _spoken(message)
     if message.chunk_position == "last":
         blocks.extend(_whole_call(call) for call in message.tool_calls)
         blocks.extend(dict(bad) for bad in message.invalid_tool_calls)
         return cast("list[types.ContentBlock]", blocks)
-    for block in blocks:
-        block["index"] = _INDEXES[block["type"]]
+    if isinstance(message.content, str):  # the blocks of lists have their index already
+        for block in blocks:
+            block["index"] = _INDEXES[block["type"]]
     for chunk in message.tool_call_chunks:
         block = {
             "type": "tool_call_chunk",
@@ -66,7 +67,7 @@ _INDEXES = {
 
 def _spoken(message: AIMessage) -> list[dict[str, Any]]:
     if not isinstance(message.content, str):
-        raise NotImplementedError
+        return _listed(message.content)
     blocks: list[dict[str, Any]] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):
         blocks.append({"type": "reasoning", "reasoning": reasoning})
@@ -79,6 +80,18 @@ def _spoken(message: AIMessage) -> list[dict[str, Any]]:
     if refusal := message.additional_kwargs.get("refusal"):
         blocks.append({"type": "refusal", "refusal": refusal})
     return blocks
+
+
+_OF_RESPONSES = frozenset(
+    {"text", "reasoning", "refusal", "server_tool_call", "server_tool_result", "non_standard"}
+)
+
+
+def _listed(content: list[Any]) -> list[dict[str, Any]]:
+    """Return the content of an answer of the Responses API, which is standard blocks."""
+    if not all(isinstance(b, dict) and b.get("type") in _OF_RESPONSES for b in content):
+        raise NotImplementedError
+    return [dict(block) for block in content]
 
 
 def _audio(sound: Any) -> dict[str, Any] | None:

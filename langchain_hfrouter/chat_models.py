@@ -125,6 +125,9 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
     stream_usage: bool = True
     """Ask for token counts in streams."""
 
+    use_responses_api: bool = False
+    """Whether the model is called through the Responses API instead of chat completions."""
+
     streaming: bool = False
     """Whether ``invoke`` streams under the hood."""
 
@@ -142,6 +145,7 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         "repo_id": "model",
         "stop_sequences": "stop",
         "max_new_tokens": "max_tokens",
+        "max_output_tokens": "max_tokens",
         "model_kwargs": "extra_body",
     }
 
@@ -223,7 +227,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         """Return this model with tools bound to it.
 
         Args:
-            tools: Functions, classes, ``BaseTool`` objects or dicts. No tools send no tools.
+            tools: Functions, classes, ``BaseTool`` objects, dicts, and ``MCPTool`` for the
+                Responses API. No tools send no tools.
             tool_choice: ``"any"`` or ``"required"`` (some tool), True, a tool's name, ``"auto"``,
                 ``"none"``, or a dict.
             strict: Ask the provider to follow the schemas exactly; not sent when None.
@@ -435,7 +440,8 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
         """
         from langchain_hfrouter import _tokens
         from langchain_hfrouter._messages import to_core
+        from langchain_hfrouter._responses_tools import public
         from langchain_hfrouter._tools import tool_schemas
 
-        schemas = tool_schemas(tools) if tools else []
+        schemas = [public(tool) for tool in tool_schemas(tools or ())]
         return _tokens.count_messages(self.get_num_tokens, to_core(messages), schemas)

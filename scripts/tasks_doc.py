@@ -88,56 +88,9 @@ specified their form.
 
 **Parameters that only one model knows** go into `extra_parameters={...}`. hf-inference answers
 400 (`UnsupportedParameterError`) to parameters that a model's backend does not know; they are
-never dropped in silence.
+never dropped in silence. `drop_unsupported=True` asks once more without those that it names.
 
 """
-
-DIFFERENCES = [
-    (
-        "no_nulls",
-        "all, 2023-2025",
-        "`null` for what is not set",
-        "left out: some servers refuse `null`",
-    ),
-    ("no_empty_parameters", "all, 2025", "`parameters: {}`", "left out (protocol, 6.1)"),
-    (
-        "no_options",
-        "2023",
-        "`options: {wait_for_model, use_gpu}`",
-        "left out: belongs to the old service",
-    ),
-    (
-        "fields_under_inputs",
-        "question-answering 2023; table-question-answering, sentence-similarity 2025; "
-        "document-question-answering 2023",
-        "fields at the root, `inputs: null`",
-        "under `inputs`, as specified, and as the service's own validation wants it",
-    ),
-    (
-        "one_text",
-        "text-classification 2023",
-        "a list with one text",
-        "the text",
-    ),
-    (
-        "image_under_inputs",
-        "visual-question-answering, zero-shot-image-classification 2023",
-        "`image` at the root alone",
-        "also (respectively only) under `inputs`, as the service wants it since 2025",
-    ),
-    (
-        "labels_as_list",
-        "zero-shot tasks 2023",
-        "labels as one text with commas",
-        "a list, as specified: labels may contain commas",
-    ),
-    (
-        "stream_is_said",
-        "text-generation",
-        "`stream` missing in the requests of 2023",
-        "always sent, as the later recordings do",
-    ),
-]
 
 TYPES = """
 Types of parameters that have a name:
@@ -151,12 +104,6 @@ Types of parameters that have a name:
 | `Activation` | `"sigmoid"`, `"softmax"` or `"none"` |
 | `Truncation` | `"do_not_truncate"`, `"longest_first"`, `"only_first"` or `"only_second"` |
 | `Size` | `(width, height)` or `{"width": ..., "height": ...}` |
-"""
-
-ADDRESSES = """
-Addresses differ as well: `api-inference.huggingface.co/models/...` is gone, and
-`/pipeline/{task}/{model}` became `/models/{model}/pipeline/{task}`, for feature-extraction and
-sentence-similarity only.
 """
 
 
@@ -249,13 +196,6 @@ def _fields(cls: Any) -> str:
     )
 
 
-def differences() -> str:
-    """Return the table of what was recorded otherwise than it is sent now."""
-    lines = ["| difference | recorded for | recorded | sent now |", "|---|---|---|---|"]
-    lines += [f"| `{name}` | {' | '.join(rest)} |" for name, *rest in DIFFERENCES]
-    return "\n".join(lines) + "\n"
-
-
 def _plain(text: str) -> str:
     return _cell(re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text))
 
@@ -280,10 +220,8 @@ def page() -> str:
             result_types(),
             "\n## Reference\n\n",
             reference(),
-            "\n## Recorded requests and ours\n\nThe requests equal those that the official "
-            "clients sent in recorded traffic, except for:\n\n",
-            differences(),
-            ADDRESSES,
+            "\n[recordings.md](recordings.md) says where our requests differ from those that the "
+            "official clients\nsent in recorded traffic, and why.\n",
         )
     )
 

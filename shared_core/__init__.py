@@ -157,10 +157,6 @@ if TYPE_CHECKING:
     from shared_core.resilience.circuit_breaker import CircuitBreaker as CircuitBreaker
     from shared_core.resilience.failover import Failover as Failover
     from shared_core.resilience.failover import FailoverEndpoint as FailoverEndpoint
-    from shared_core.resilience.failover import Priority as Priority
-    from shared_core.resilience.failover import Random as Random
-    from shared_core.resilience.failover import RoundRobin as RoundRobin
-    from shared_core.resilience.failover import Sticky as Sticky
     from shared_core.resilience.health import AsyncHealthChecks as AsyncHealthChecks
     from shared_core.resilience.health import HealthChecks as HealthChecks
     from shared_core.resilience.health import HealthPolicy as HealthPolicy
@@ -170,6 +166,10 @@ if TYPE_CHECKING:
     from shared_core.resilience.rate_limiter import RateLimit as RateLimit
     from shared_core.resilience.rate_limiter import RateLimiter as RateLimiter
     from shared_core.resilience.retry import RetryPolicy as RetryPolicy
+    from shared_core.resilience.selectors import Priority as Priority
+    from shared_core.resilience.selectors import Random as Random
+    from shared_core.resilience.selectors import RoundRobin as RoundRobin
+    from shared_core.resilience.selectors import Sticky as Sticky
     from shared_core.resilience.shared_limits import RedisLimitStore as RedisLimitStore
     from shared_core.responses.items import FunctionCall as FunctionCall
     from shared_core.responses.items import FunctionCallOutput as FunctionCallOutput
@@ -361,14 +361,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.resilience.cache_redis": ("RedisStore",),
     "shared_core.resilience.cache_stores": ("MemoryStore", "SQLiteStore"),
     "shared_core.resilience.circuit_breaker": ("BreakerPolicy", "CircuitBreaker"),
-    "shared_core.resilience.failover": (
-        "Failover",
-        "FailoverEndpoint",
-        "Priority",
-        "Random",
-        "RoundRobin",
-        "Sticky",
-    ),
+    "shared_core.resilience.failover": ("Failover", "FailoverEndpoint"),
+    "shared_core.resilience.selectors": ("Priority", "Random", "RoundRobin", "Sticky"),
     "shared_core.resilience.health": ("AsyncHealthChecks", "HealthChecks", "HealthPolicy"),
     "shared_core.resilience.pipeline": ("Resilience",),
     "shared_core.resilience.prices": ("Price", "Prices"),

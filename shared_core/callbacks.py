@@ -100,12 +100,14 @@ class ResponseEvent(Event):
         elapsed: Seconds from the start of the attempt.
         request_id: The server's id of the exchange.
         usage: Token counts, where the answer has them.
+        endpoint: Name of the endpoint that answered, ``""`` without failover.
     """
 
     status: int = 200
     elapsed: float = 0.0
     request_id: str | None = None
     usage: Usage | None = None
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

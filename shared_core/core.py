@@ -104,6 +104,11 @@ class Core:
         """Whether requests may have to be made again for another endpoint."""
         return self.pipeline is not None and self.pipeline.rebuilds
 
+    def settings_at(self, endpoint: str) -> Settings | None:
+        """Return the settings that hold at an endpoint of failover; None: there is none."""
+        pool = None if self.pipeline is None else self.pipeline.pool
+        return None if pool is None else pool.settings_of(endpoint)
+
     def redact(self, text: str) -> str:
         """Return *text* without any secret of this client."""
         return self.settings.redact(text) if self.pipeline is None else self.pipeline.redact(text)
@@ -186,7 +191,7 @@ class Core:
         from shared_core.resilience.observe import Observation
         from shared_core.resilience.pipeline import CallInfo
 
-        call = CallInfo(request, context, listeners, begin)
+        call = CallInfo(request, context, listeners, begin, endpoint=request.endpoint)
         observation = Observation(call)
         observation.start()
         try:
@@ -229,6 +234,7 @@ class Core:
                     request_id=answer.headers.get("x-request-id"),
                     elapsed=time.monotonic() - started,
                     usage=getattr(result, "usage", None),
+                    endpoint=call.endpoint,
                 )
                 dispatch(call.listeners, "on_response", event)
             return result

@@ -106,6 +106,36 @@ def build(
     )
 
 
+def elsewhere(
+    params: Mapping[str, Any],
+    defaults: ChatDefaults,
+    home: Settings,
+    settings: Settings,
+    model: str | None,
+    provider: str | None,
+) -> tuple[dict[str, Any], ChatDefaults]:
+    """Return the parameters and the client's defaults as they hold at an endpoint of failover.
+
+    Args:
+        params: The parameters of the call.
+        defaults: The client's.
+        home: The client's settings.
+        settings: The endpoint's.
+        model: The endpoint's model, maybe with a suffix; None: that of the call.
+        provider: The endpoint's provider; None: that of the call. A server that is not the
+            router knows no providers, unless the endpoint itself names one.
+    """
+    foreign = settings.base_url != home.base_url and not is_router(settings.base_url)
+    if model is None and provider is None and not foreign:
+        return dict(params), defaults
+    if model is None:
+        model = params.get("model") or defaults.model
+        if isinstance(model, str) and (provider is not None or is_router(home.base_url)):
+            model = split_model(model)[0]
+    changed = {**params, "model": model, "provider": provider, "policy": None}
+    return changed, Bare(defaults.model) if foreign else defaults
+
+
 def _shape_format(fields: dict[str, Any], base_url: str, dialect: Any) -> None:
     """Bring ``response_format`` into the form of who is asked, as told or as the address says."""
     wanted = fields.get("response_format")

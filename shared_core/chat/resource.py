@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.messages import MessageLike
 from shared_core.chat.params import ChatParams
-from shared_core.chat.request import build
+from shared_core.chat.request import build, elsewhere
 from shared_core.chat.response import Answered, completion_of
 from shared_core.chat.resume import How, resuming, resumption
 from shared_core.chat.stream import AsyncChatStream, AsyncChatStreamOpening, ChatStream
 from shared_core.chat.stream_state import Observers, StreamState
 from shared_core.chat.types import ChatCompletion
-from shared_core.config.validate import split_model
-from shared_core.flow import Flow, Receive
+from shared_core.flow import Flow
+from shared_core.streaming.opening import aopen_stream, open_stream, read_ahead
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback
+    from shared_core.config.settings import Settings
     from shared_core.core import Core
     from shared_core.errors import StreamError
 
@@ -44,26 +45,16 @@ def _built(core: Core, messages: Messages, params: ChatParams, *, stream: bool) 
     """Return the request, able to be made again for another endpoint if that may be needed."""
     request = build(core.settings, messages, params, stream=stream, defaults=core.defaults)
     if core.rebuilds:
-        request.rebuild = lambda settings, model, provider: build(
-            settings,
-            messages,
-            _elsewhere(params, model, provider),
-            stream=stream,
-            defaults=core.defaults,
-        )
+
+        def rebuild(settings: Settings, model: str | None, provider: str | None) -> WireRequest:
+            there, defaults = elsewhere(
+                params, core.defaults, core.settings, settings, model, provider
+            )
+            changed = cast("ChatParams", there)
+            return build(settings, messages, changed, stream=stream, defaults=defaults)
+
+        request.rebuild = rebuild
     return request
-
-
-def _elsewhere(params: ChatParams, model: str | None, provider: str | None) -> ChatParams:
-    """Return *params* with what an endpoint has of its own: its model, its provider."""
-    if model is None and provider is None:
-        return params
-    changed: dict[str, Any] = {**params, "provider": provider, "policy": None}
-    if model is not None:
-        changed["model"] = model
-    elif isinstance(changed.get("model"), str):
-        changed["model"] = split_model(changed["model"])[0]
-    return cast("ChatParams", changed)
 
 
 def _streamed_anyway(content: bytes, answered: Answered, split_think: bool) -> ChatCompletion:
@@ -110,14 +101,9 @@ def _streaming(
             whole = completion_of(answer.content, answered, split_think=split_think)
             return kind(None, StreamState(answered, decoder, observers, whole))
         opened.append(answer)
-        state = StreamState(answered, decoder, observers)
-        stream = kind(answer, state)
-        while core.reads_ahead and not state.begun:
-            packet = yield Receive(stream._packets)
-            if state.packet(packet):
-                answer.keep_alive()
-        if state.failed_at_once and state.error is not None:
-            raise state.error
+        stream = kind(answer, StreamState(answered, decoder, observers))
+        if core.reads_ahead:
+            yield from read_ahead(stream)
         return stream
 
     return core.open(request, begin, callbacks=_callbacks(params), context=context)
@@ -202,14 +188,8 @@ class Chat:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-        opened: list[Any] = []
-        flow = _streaming(self._core, messages, params, ChatStream, opened)
-        try:
-            stream: ChatStream = self._run(flow)
-            opened[:] = [other for other in opened if other is not stream._source]
-        finally:
-            for abandoned in opened:
-                abandoned.close()
+        opening = partial(_streaming, self._core, messages, params, ChatStream)
+        stream: ChatStream = open_stream(self._run, opening)
         return stream
 
 
@@ -279,16 +259,5 @@ class AsyncChat:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-
-        async def start() -> AsyncChatStream:
-            opened: list[Any] = []
-            flow = _streaming(self._core, messages, params, AsyncChatStream, opened)
-            try:
-                stream: AsyncChatStream = await self._run(flow)
-                opened[:] = [other for other in opened if other is not stream._source]
-            finally:
-                for abandoned in opened:
-                    await abandoned.aclose()
-            return stream
-
-        return AsyncChatStreamOpening(start)
+        opening = partial(_streaming, self._core, messages, params, AsyncChatStream)
+        return AsyncChatStreamOpening(partial(aopen_stream, self._run, opening))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from shared_core.errors import (
     StreamEventError,
     StreamTimeoutError,
 )
-from shared_core.flow import Outcome
+from shared_core.streaming.state import BaseStreamState
 
 if TYPE_CHECKING:
     from shared_core.core import CallContext
@@ -46,8 +45,8 @@ class Observers:
         dispatch(self.callbacks, name, event)
 
 
-class StreamState:
-    """Everything about a stream but its I/O.
+class StreamState(BaseStreamState[ChatChunk, ChatCompletion]):
+    """Everything about a streamed chat answer but its I/O.
 
     Args:
         answered: Status and headers of the answer.
@@ -56,20 +55,7 @@ class StreamState:
         whole: The complete answer, if the server sent one instead of a stream.
     """
 
-    __slots__ = (
-        "_count",
-        "_ready",
-        "_settled",
-        "_started",
-        "_watchers",
-        "_whole",
-        "answered",
-        "closed",
-        "decoder",
-        "error",
-        "observers",
-        "over",
-    )
+    __slots__ = ("_count", "_started", "_whole", "answered", "decoder", "observers")
 
     def __init__(
         self,
@@ -78,28 +64,23 @@ class StreamState:
         observers: Observers | None = None,
         whole: ChatCompletion | None = None,
     ) -> None:
+        super().__init__(answered.headers, None if whole is None else chunks_of(whole))
         self.answered = answered
         self.decoder = decoder
         self.observers = observers if observers and observers.callbacks else None
-        self.over = whole is not None
-        self.closed = False
-        self.error: APIError | None = None
         self._whole = whole
-        self._ready = deque(chunks_of(whole) if whole is not None else ())
         self._started = time.monotonic()
         self._count = 0
-        self._settled = False
-        self._watchers: list[Callable[[Outcome], None]] = []
 
     @property
-    def begun(self) -> bool:
-        """Whether the first chunk, or the end, is here."""
-        return bool(self._ready) or self.over
+    def model(self) -> str | None:
+        """The model as asked for."""
+        return self.answered.model
 
     @property
-    def failed_at_once(self) -> bool:
-        """Whether it failed before there was anything to hand over."""
-        return self.error is not None and not self._ready and not self._count
+    def request_id(self) -> str | None:
+        """The server's id of the exchange."""
+        return self.answered.request_id
 
     def take(self) -> ChatChunk | None:
         """Return the next chunk that is ready, if any."""
@@ -112,11 +93,7 @@ class StreamState:
         return chunk
 
     def packet(self, data: bytes | None) -> bool:
-        """Take the next packet, None at the end of the body.
-
-        Returns:
-            Whether it brought something: the timeout starts anew then.
-        """
+        """Take the next packet, None at the end; tell whether it brought something."""
         decoder = self.decoder
         before = decoder.progress
         if data is not None:
@@ -148,27 +125,6 @@ class StreamState:
             error.partial = self.decoder.partial()
             self.error = error
 
-    def close(self) -> None:
-        """Take note that the caller wants no more; nothing is handed over afterwards."""
-        if not self.over:
-            self.closed = True
-            self._ready.clear()
-            self._tell_watchers(Outcome(abandoned=True, usage=self.usage))
-        elif not self._settled:  # all of it was here, the caller did not take all of it
-            self._tell_watchers(Outcome(self.error, usage=self.usage))
-
-    def when_ended(self, told: Callable[[Outcome], None]) -> None:
-        """Call *told* once with how the stream ended."""
-        if self._settled or self.closed or self._whole is not None:
-            told(Outcome(self.error, self.closed, self.usage))
-        else:
-            self._watchers.append(told)
-
-    def _tell_watchers(self, outcome: Outcome) -> None:
-        watchers, self._watchers = self._watchers, []
-        for told in watchers:
-            told(outcome)
-
     def settle(self) -> None:
         """Tell the callbacks how it ended, once, and raise what went wrong."""
         if self.error is not None and self.answered.hide is not None and not self._settled:
@@ -177,7 +133,7 @@ class StreamState:
             if self.error is not None:
                 self.observers.tell("on_error", ErrorEvent, self.answered, error=self.error)
             else:
-                completion = self.completion()
+                completion = self.result()
                 self.observers.tell(
                     "on_stream_complete",
                     StreamCompleteEvent,
@@ -188,12 +144,9 @@ class StreamState:
                     request_id=self.answered.request_id,
                     usage=completion.usage,
                 )
-        self._settled = True
-        self._tell_watchers(Outcome(self.error, usage=self.usage))
-        if self.error is not None:
-            raise self.error
+        super().settle()
 
-    def completion(self) -> ChatCompletion:
+    def result(self) -> ChatCompletion:
         """Return the whole answer.
 
         Raises:
@@ -217,7 +170,7 @@ class StreamState:
         if self._whole is not None:
             return self._whole
         done = self.over and self.error is None
-        return self.completion() if done and not self.closed else self.decoder.partial()
+        return self.result() if done and not self.closed else self.decoder.partial()
 
 
 def chunks_of(completion: ChatCompletion) -> list[ChatChunk]:

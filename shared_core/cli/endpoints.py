@@ -37,7 +37,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
         ("scale-to-zero", _scale_to_zero, "end its machines until the next call"),
     ):
         _action(actions, name, work, text, named=True)
-    _add_create(_action(actions, "create", _create, "create an endpoint; billed", named=True))
+    creating = _action(actions, "create", _create, "create an endpoint; billed", named=True)
+    _add_fields(creating, needed=True)
+    changing = _action(actions, "update", _update, "change what is named", named=True)
+    _add_fields(changing, needed=False)
     ending = _action(actions, "delete", _delete, "delete an endpoint for good", named=True)
     ending.add_argument("--yes", action="store_true", help="really delete it")
     waiting = _action(actions, "wait", _wait, "wait until it answers", named=True)
@@ -45,6 +48,24 @@ def add(commands: Any) -> argparse.ArgumentParser:
     logs = _action(actions, "logs", _logs, "print its log", named=True)
     logs.add_argument("--tail", type=int, metavar="N", help="the last N lines")
     logs.add_argument("--follow", action="store_true", help="go on as it is written")
+    logs.add_argument("--replica", metavar="ID", help="of one machine only")
+    logs.add_argument(
+        "--structured", action="store_true", help="JSON entries, where the service has them"
+    )
+    for name, text in (
+        ("level", "only entries of this level"),
+        ("search", "only entries with this text"),
+        ("since", "from then on, e.g. 2026-01-02T03:04:05Z"),
+        ("until", "up to then"),
+    ):
+        logs.add_argument(f"--{name}", help=f"{text}; with --structured")
+    logs.add_argument("--limit", type=int, metavar="N", help="entries at most; with --structured")
+    _action(actions, "replicas", _replicas, "print its machines as JSON", named=True)
+    metrics = _action(actions, "metrics", _metrics, "print measurements as JSON", named=True)
+    metrics.add_argument("metric", nargs="?", help="one of them, e.g. hardware-cpu")
+    metrics.add_argument("--params", metavar="JSON", help="body of the question")
+    metrics.add_argument("--open", action="store_true", help="text for Prometheus instead")
+    _action(actions, "quotas", _quotas, "print quotas as JSON")
     machines = _action(actions, "hardware", _hardware, "list machines with prices")
     machines.add_argument("--accelerator", metavar="KIND", help="only cpu, gpu or neuron")
     machines.add_argument("--vendor", metavar="NAME", help="only this cloud")
@@ -68,33 +89,37 @@ def _action(
     return action
 
 
-def _add_create(command: argparse.ArgumentParser) -> None:
-    for name in ("repository", "vendor", "region", "accelerator"):
-        command.add_argument(f"--{name}", required=True)
-    for name in ("instance-type", "instance-size"):
-        command.add_argument(f"--{name}", required=True)
-    for name in ("task", "framework", "revision", "type"):
-        command.add_argument(f"--{name}")
-    for name in ("min-replica", "max-replica", "scale-to-zero-timeout"):
-        command.add_argument(f"--{name}", type=int, metavar="N")
+NEEDED = ("repository", "vendor", "region", "accelerator", "instance_type", "instance_size")
+TEXTS = ("task", "framework", "revision", "type", "domain", "path")
+NUMBERS = ("min_replica", "max_replica", "scale_to_zero_timeout")
+
+
+def _add_fields(command: argparse.ArgumentParser, *, needed: bool) -> None:
+    for name in NEEDED:
+        command.add_argument(_option(name), required=needed)
+    for name in TEXTS:
+        command.add_argument(_option(name))
+    for name in NUMBERS:
+        command.add_argument(_option(name), type=int, metavar="N")
+    command.add_argument("--tag", action="append", dest="tags", help="may be repeated")
     command.add_argument("--image", metavar="JSON", help='e.g. {"vLLM": {"url": "..."}}')
 
 
-CREATE = (
-    "repository",
-    "vendor",
-    "region",
-    "accelerator",
-    "instance_type",
-    "instance_size",
-    "task",
-    "framework",
-    "revision",
-    "type",
-    "min_replica",
-    "max_replica",
-    "scale_to_zero_timeout",
-)
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _json(options: argparse.Namespace, name: str) -> Any:
+    """Return the JSON value of an option, None if it is not given.
+
+    Raises:
+        UsageError: It is not JSON.
+    """
+    text = getattr(options, name)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{_option(name)} is not JSON: {error}") from None
 
 
 def run(options: argparse.Namespace) -> int:
@@ -150,15 +175,19 @@ def _scale_to_zero(client: RouterClient, options: argparse.Namespace) -> int:
     return _one(client.endpoints.scale_to_zero(options.name, namespace=options.namespace), options)
 
 
+def _fields(options: argparse.Namespace) -> Any:
+    names = (*NEEDED, *TEXTS, *NUMBERS, "tags")
+    return {name: getattr(options, name) for name in names} | {"image": _json(options, "image")}
+
+
 def _create(client: RouterClient, options: argparse.Namespace) -> int:
-    given: Any = {name: getattr(options, name) for name in CREATE}
-    if options.image is not None:
-        try:
-            given["image"] = json.loads(options.image)
-        except ValueError as error:
-            raise UsageError(f"--image is not JSON: {error}") from None
-    made = client.endpoints.create(options.name, namespace=options.namespace, **given)
+    made = client.endpoints.create(options.name, namespace=options.namespace, **_fields(options))
     return _one(made, options)
+
+
+def _update(client: RouterClient, options: argparse.Namespace) -> int:
+    changed = client.endpoints.update(options.name, namespace=options.namespace, **_fields(options))
+    return _one(changed, options)
 
 
 def _delete(client: RouterClient, options: argparse.Namespace) -> int:
@@ -184,17 +213,64 @@ def _wait(client: RouterClient, options: argparse.Namespace) -> int:
     return _one(endpoint, options)
 
 
+ENTRY_FILTERS = ("level", "search", "since", "until", "limit")
+
+
 def _logs(client: RouterClient, options: argparse.Namespace) -> int:
+    place = {"namespace": options.namespace, "tail": options.tail, "replica": options.replica}
+    filters = {name: getattr(options, name) for name in ENTRY_FILTERS}
+    given = {name: value for name, value in filters.items() if value is not None}
+    if options.structured:
+        return _entries(client, options, place | given)
+    if given:
+        raise UsageError(f"{_option(next(iter(given)))} needs --structured")
     if not options.follow:
-        text = client.endpoints.logs(options.name, namespace=options.namespace, tail=options.tail)
+        text = client.endpoints.logs(options.name, **place)
         print(text, end="" if text.endswith("\n") else "\n")
         return 0
-    with client.endpoints.follow_logs(
-        options.name, namespace=options.namespace, tail=options.tail
-    ) as lines:
+    with client.endpoints.follow_logs(options.name, **place) as lines:
         for line in lines:
             print(line, flush=True)
     return 0
+
+
+def _entries(client: RouterClient, options: argparse.Namespace, query: Any) -> int:
+    if not options.follow:
+        return _print(client.endpoints.log_entries(options.name, **query))
+    with client.endpoints.follow_log_entries(options.name, **query) as entries:
+        for entry in entries:
+            print(json.dumps(entry, ensure_ascii=False), flush=True)
+    return 0
+
+
+def _print(value: Any) -> int:
+    """Print what the service sent: a list of JSON as lines."""
+    for item in value if isinstance(value, list) else [value]:
+        print(json.dumps(item, ensure_ascii=False))
+    return 0
+
+
+def _replicas(client: RouterClient, options: argparse.Namespace) -> int:
+    return _print(client.endpoints.replicas(options.name, namespace=options.namespace))
+
+
+def _metrics(client: RouterClient, options: argparse.Namespace) -> int:
+    if options.open:
+        if options.metric is not None or options.params is not None:
+            raise UsageError("--open prints all measurements: leave the metric and --params out")
+        print(client.endpoints.open_metrics(options.name, namespace=options.namespace), end="")
+        return 0
+    found = client.endpoints.metrics(
+        options.name,
+        options.metric,
+        namespace=options.namespace,
+        params=_json(options, "params"),
+    )
+    return _print(found)
+
+
+def _quotas(client: RouterClient, options: argparse.Namespace) -> int:
+    return _print(client.endpoints.quotas(options.namespace))
 
 
 def _hardware(client: RouterClient, options: argparse.Namespace) -> int:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 REPORT_EVERY = 10.0
 """Seconds after which a queued job that did not move is mentioned again."""
 
-_CALL = ("provider", "provider_id", "poll_interval", "poll_deadline")
+_CALL = ("provider", "provider_id", "poll_interval", "poll_deadline", "scale_up_timeout")
+_FLAGS = ("fetch_urls", "allow_private_urls", "drop_unsupported")
 
 
 _WITH_FILES_INSIDE = frozenset({"audio-to-audio", "depth-estimation", "image-segmentation"})
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     call = {name: getattr(given, name) for name in _CALL if getattr(given, name) is not None}
     if given.parameter:
         call["extra_parameters"] = dict(given.parameter)
-    call |= {"fetch_urls": given.fetch_urls, "allow_private_urls": given.allow_private_urls}
+    call |= {name: getattr(given, name) for name in _FLAGS}
     common = {name: getattr(given, name) for name in ("base_url", "bill_to")}
     if given.timeout is not None:
         common["timeout"] = given.timeout
@@ -113,14 +114,15 @@ def _parser(spec: TaskSpec[..., Any]) -> argparse.ArgumentParser:
     for name, text in (
         ("--poll-interval", "between two questions about a queued job"),
         ("--poll-deadline", "that a queued job may take, default 600"),
+        ("--scale-up-timeout", "that an endpoint may take to start"),
     ):
         group.add_argument(name, type=seconds, metavar="SECONDS", help=text)
-    group.add_argument(
-        "--fetch-urls", action="store_true", help="download addresses here and send the bytes"
-    )
-    group.add_argument(
-        "--allow-private-urls", action="store_true", help="download from private addresses too"
-    )
+    for name, text in (
+        ("--fetch-urls", "download addresses here and send the bytes"),
+        ("--allow-private-urls", "download from private addresses too"),
+        ("--drop-unsupported", "once more without parameters that the model does not know"),
+    ):
+        group.add_argument(name, action="store_true", help=text)
     # A task without files has no such option, but the same code.
     parser.set_defaults(out=None)
     if _has_files(spec):
@@ -204,7 +206,7 @@ class _Target:
         if isinstance(value, Media):
             return self._file(value, several)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [field.name for field in dataclasses.fields(value) if field.name != "raw"]
+            names = [field.name for field in dataclasses.fields(value) if field.compare]
             return {name: self._plain(getattr(value, name), several) for name in names}
         if isinstance(value, Mapping):
             return {str(name): self._plain(item, several) for name, item in value.items()}

@@ -9,16 +9,15 @@ fewer texts and no fewer characters than a refused one is cut before it is sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shared_core.embeddings import response, vectors
-from shared_core.embeddings.request import EmbeddingOptions, Progress, build
+from shared_core.embeddings.request import EmbeddingOptions, Progress, build, elsewhere
 from shared_core.embeddings.types import EmbeddingResult, EmbeddingUsage
-from shared_core.embeddings.urls import resolve
 from shared_core.errors import APIResponseValidationError, APIStatusError, RouterError
 from shared_core.flow import All, Flow
 from shared_core.wire.messages import Headers
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from shared_core.config.settings import Settings
     from shared_core.core import Core
     from shared_core.embeddings.types import Matrix
+    from shared_core.wire.messages import WireRequest
 
 _TOO_MANY = re.compile(
     r"(?i)batch[ _]?size.{0,40}(?:>|exceed|maximum|max|limit|large)"
@@ -118,14 +118,11 @@ class _Work:
             return None
         return (yield from self.batch(start, end))
 
-    def rebuilder(self, start: int, end: int) -> Any:
+    def rebuilder(self, start: int, end: int) -> Callable[..., WireRequest]:
         """Return what makes the request for another endpoint: of the same model, elsewhere."""
 
-        def rebuild(settings: Settings, model: str | None, provider: str | None) -> Any:
-            if settings.base_url == self.core.settings.base_url and (model or provider):
-                return None  # another model: its vectors do not go with ours
-            route = resolve(settings.base_url, model=self.given.model, provider=provider)
-            given = replace(self.given, route=route)
+        def rebuild(settings: Settings, model: str | None, provider: str | None) -> WireRequest:
+            given = elsewhere(self.given, self.core.settings, settings, model, provider)
             return build(given, self.texts[start:end], single=self.single)
 
         return rebuild

@@ -7,13 +7,18 @@ that was not asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+from shared_core.config.validate import split_model
 from shared_core.embeddings.types import Dialect
 from shared_core.embeddings.urls import Route, check_path_model, resolve
-from shared_core.errors import InvalidSettingError
+from shared_core.embeddings.urls import directed as own_host
+from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.wire.messages import WireRequest
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
 
 DEFAULT_BATCH_SIZE = 32
 """Texts per request: the batch limit that TEI servers start with (``max_client_batch_size``)."""
@@ -120,6 +125,70 @@ def options(
     if route.model_required and not model:
         check_path_model(model)
     return EmbeddingOptions(route=route, **given)
+
+
+def directed(given: EmbeddingOptions, settings: Settings) -> EmbeddingOptions:
+    """Return *given* for the provider's own host, if the key of *settings* is the provider's.
+
+    Args:
+        given: Options of the call.
+        settings: Where the key is.
+    """
+    route = own_host(given.route, settings)
+    if route.settings is None:
+        return given
+    headers = {n: v for n, v in given.headers.items() if n != "X-HF-Bill-To"}
+    return replace(given, route=route, headers=headers)  # the provider bills
+
+
+def elsewhere(
+    given: EmbeddingOptions,
+    home: Settings,
+    settings: Settings,
+    model: str | None,
+    provider: str | None,
+) -> EmbeddingOptions:
+    """Return *given* for an endpoint of failover, always with the model of the call.
+
+    Args:
+        given: Options of the call.
+        home: The client's settings.
+        settings: The endpoint's.
+        model: The endpoint's model.
+        provider: The endpoint's provider.
+
+    Raises:
+        UnsupportedTaskError: It is another model, or serves no embeddings.
+    """
+    if settings.base_url == home.base_url:
+        provider = provider_at(given.model, given.route.provider, model, provider)
+    try:
+        route = resolve(settings.base_url, model=given.model, provider=provider)
+    except InvalidSettingError as error:
+        raise UnsupportedTaskError(error.message, guidance=error.guidance) from error
+    return directed(replace(given, route=route), settings)
+
+
+def provider_at(
+    own_model: str | None, own_provider: str | None, model: str | None, provider: str | None
+) -> str | None:
+    """Return who is to be asked at an endpoint that has no address of its own.
+
+    Args:
+        own_model: Model of the call.
+        own_provider: Provider of the call.
+        model: The endpoint's model, maybe with a suffix.
+        provider: The endpoint's provider.
+
+    Raises:
+        UnsupportedTaskError: It is another model.
+    """
+    name, suffix = (own_model, None) if model is None else split_model(model)
+    if name != own_model:
+        raise UnsupportedTaskError(
+            f"{name} is another model: its vectors do not go with those of {own_model}"
+        )
+    return provider or suffix or own_provider
 
 
 def check_texts(texts: str | Sequence[str]) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from shared_core.embeddings.request import (
     EmbeddingOptions,
     Progress,
     check_texts,
+    directed,
     options,
 )
 from shared_core.embeddings.types import EmbeddingResult
@@ -50,6 +50,8 @@ class EmbeddingParams(TypedDict, total=False):
         extra_headers: Headers of this call.
         bill_to: Organisation that pays for this call.
         timeout: Seconds to wait for each request; None waits for ever.
+        scale_up_timeout: Seconds for which a dedicated endpoint may hold a request while it
+            starts from zero (``X-Scale-Up-Timeout``), 1 to 86,400; otherwise it answers 503.
         progress: Called as ``progress(done, total)`` after each request. What it raises ends
             the call.
         callbacks: Told of the requests of this call, besides the client's own.
@@ -72,6 +74,7 @@ class EmbeddingParams(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     bill_to: str | None
     timeout: float | None
+    scale_up_timeout: float | None
     progress: Progress | None
     callbacks: Sequence[Callback]
 
@@ -86,6 +89,7 @@ class SimilarityParams(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     bill_to: str | None
     timeout: float | None
+    scale_up_timeout: float | None
     callbacks: Sequence[Callback]
 
 
@@ -254,14 +258,8 @@ def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
     for name in ("batch_size", "concurrency"):
         if given.get(name, ...) is None:
             del given[name]
-    from shared_core.embeddings.urls import directed
-
     found = options(core.settings.base_url, provider=provider, dialect=dialect, **given)
-    route = directed(found.route, core.settings)
-    if route.settings is not None:
-        headers = {n: v for n, v in found.headers.items() if n != "X-HF-Bill-To"}
-        found = replace(found, headers=headers)  # the provider bills
-    return replace(found, route=route)
+    return directed(found, core.settings)
 
 
 def _common(
@@ -279,12 +277,16 @@ def _common(
     provider = params.pop("provider", None) or defaults.provider
     dialect = params.pop("dialect", None)
     params["model"] = params.get("model") or defaults.embedding_model or defaults.model
-    params["headers"] = _headers(params.pop("extra_headers", None), params.pop("bill_to", None))
+    own = (params.pop(name, None) for name in ("extra_headers", "bill_to", "scale_up_timeout"))
+    params["headers"] = _headers(*own)
     params["timeout"] = check_timeout(params.get("timeout", core.settings.timeout))
     return params, provider, dialect
 
 
-def _headers(extra: Mapping[str, str] | None, bill_to: str | None) -> dict[str, str]:
+def _headers(
+    extra: Mapping[str, str] | None, bill_to: str | None, held: float | None
+) -> dict[str, str]:
+    from shared_core.config.checks import number
     from shared_core.config.validate import check_header, check_header_value
 
     headers = dict(extra or {})
@@ -292,6 +294,8 @@ def _headers(extra: Mapping[str, str] | None, bill_to: str | None) -> dict[str, 
         check_header(name, value, setting="extra_headers")
     if bill_to is not None:
         headers["X-HF-Bill-To"] = check_header_value(bill_to, setting="bill_to")
+    if held is not None:
+        headers["X-Scale-Up-Timeout"] = f"{number(1, 86_400)('scale_up_timeout', held):.0f}"
     return headers
 
 

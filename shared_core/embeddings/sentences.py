@@ -7,11 +7,12 @@ embed the texts and use :func:`shared_core.embeddings.cosine`, which gives the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from shared_core.embeddings import response
-from shared_core.embeddings.request import check_texts
+from shared_core.embeddings.request import check_texts, provider_at
 from shared_core.embeddings.urls import resolve
 from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.flow import Flow
@@ -19,6 +20,7 @@ from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback
+    from shared_core.config.settings import Settings
     from shared_core.core import Core
     from shared_core.embeddings.types import Matrix
 
@@ -113,6 +115,20 @@ def compare(
         model=model,
         provider=provider,
     )
+    if core.rebuilds:
+
+        def rebuild(settings: Settings, name: str | None, asked: str | None) -> WireRequest:
+            if settings.base_url == core.settings.base_url:
+                asked = provider_at(model, provider, name, asked)
+            try:
+                there, pinned = address(
+                    settings.base_url, model=model, provider=asked, dialect=None
+                )
+            except InvalidSettingError as error:
+                raise UnsupportedTaskError(error.message, guidance=error.guidance) from error
+            return replace(request, url=there, provider=pinned)
+
+        request.rebuild = rebuild
 
     def parse(answer: WireResponse) -> Matrix:
         return response.parse_scores(

@@ -1,13 +1,15 @@
-"""One Inference Endpoint for asyncio."""
+"""One Inference Endpoint to call and to look after for asyncio."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from shared_core.endpoints.handle import Handle
+from shared_core.endpoints.inspection import LogFilter, LogQuery
+from shared_core.endpoints.logs import AsyncLogStream
 from shared_core.endpoints.params import EndpointParams
-from shared_core.endpoints.types import EndpointInfo
 from shared_core.endpoints.waiting import INTERVAL, Progress
-from shared_core.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from shared_core.chat.resource import AsyncChat
@@ -18,41 +20,19 @@ if TYPE_CHECKING:
     from shared_core.tasks.resource import AsyncTasks
 
 
-class AsyncEndpoint:
+class AsyncEndpoint(Handle):
     """An endpoint to call and to look after, for asyncio.
 
     ``endpoint.chat``, ``.embeddings``, ``.responses`` and ``.tasks`` call the model that it
-    serves; the methods look after the machine. Every method is one request and brings
-    :attr:`info` up to date.
+    serves; the methods look after the machine, as those of ``client.endpoints`` do, which say
+    more. Every method is one request; those that return the endpoint bring :attr:`info` up to
+    date.
 
     Attributes:
         info: The endpoint as it was when it was last asked for.
     """
 
-    def __init__(self, endpoints: AsyncEndpoints, info: EndpointInfo) -> None:
-        self._endpoints = endpoints
-        self._client: AsyncRouterClient | None = None
-        self.info = info
-
-    @property
-    def name(self) -> str:
-        """Its name within the namespace."""
-        return self.info.name
-
-    @property
-    def namespace(self) -> str:
-        """User or organisation that owns it."""
-        return self.info.namespace
-
-    @property
-    def state(self) -> str:
-        """Its state when it was last asked for, e.g. ``"running"``."""
-        return self.info.state
-
-    @property
-    def url(self) -> str | None:
-        """Where it answers; None until it is deployed."""
-        return self.info.url
+    _endpoints: AsyncEndpoints
 
     @property
     def client(self) -> AsyncRouterClient:
@@ -63,18 +43,7 @@ class AsyncEndpoint:
         Raises:
             InvalidSettingError: The endpoint has no address yet.
         """
-        base_url = self.info.base_url
-        if base_url is None:
-            raise InvalidSettingError(
-                f"the endpoint {self.name} has no address yet: its state is {self.state}",
-                setting="base_url",
-                guidance="Call wait() first; it returns once the endpoint answers.",
-            )
-        known = self._client
-        if known is not None and known.settings.base_url == base_url:
-            return known
-        made: AsyncRouterClient = self._endpoints._connect(base_url, self.info.repository)
-        self._client = made
+        made: AsyncRouterClient = self._connected()
         return made
 
     @property
@@ -94,16 +63,12 @@ class AsyncEndpoint:
 
     @property
     def tasks(self) -> AsyncTasks:
-        """Tasks of the endpoint's model."""
-        return self.client.tasks
+        """Tasks of the endpoint's model, asked for at its own address."""
+        tasks: AsyncTasks = self._for_tasks().tasks
+        return tasks
 
-    async def refresh(self) -> AsyncEndpoint:
-        """Ask for the endpoint anew and return it.
-
-        Raises:
-            NotFoundError: It is gone.
-            APIError: The exchange failed.
-        """
+    async def refresh(self) -> Self:
+        """Ask for the endpoint anew and return it; see :meth:`Endpoint.refresh`."""
         return self._took(await self._endpoints.get(self.name, namespace=self.namespace))
 
     async def wait(
@@ -112,19 +77,8 @@ class AsyncEndpoint:
         timeout: float | None = None,
         interval: float = INTERVAL,
         progress: Progress | None = None,
-    ) -> AsyncEndpoint:
-        """Wait until it answers; see :meth:`AsyncEndpoints.wait`.
-
-        Args:
-            timeout: Seconds for all of it; None waits for ever.
-            interval: Seconds between two questions.
-            progress: Told ``(info, seconds)`` after every question.
-
-        Raises:
-            EndpointFailedError: It failed, or is paused.
-            EndpointTimeoutError: It was not ready in time.
-            APIError: It cannot be asked for.
-        """
+    ) -> Self:
+        """Wait until it answers; see :meth:`Endpoint.wait`."""
         return self._took(
             await self._endpoints.wait(
                 self.name,
@@ -135,74 +89,66 @@ class AsyncEndpoint:
             )
         )
 
-    async def update(self, **changes: Unpack[EndpointParams]) -> AsyncEndpoint:
-        """Change some fields; never repeated by itself.
-
-        Args:
-            **changes: See :class:`EndpointParams`.
-
-        Raises:
-            InvalidSettingError: A field is unknown or impossible; nothing was sent.
-            APIError: The exchange failed.
-        """
+    async def update(self, **changes: Unpack[EndpointParams]) -> Self:
+        """Change some fields; see :meth:`Endpoint.update`."""
         return self._took(
             await self._endpoints.update(self.name, namespace=self.namespace, **changes)
         )
 
-    async def pause(self) -> AsyncEndpoint:
-        """End its machines until :meth:`resume`; never repeated by itself.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+    async def pause(self) -> Self:
+        """End its machines until it is resumed; see :meth:`Endpoint.pause`."""
         return self._took(await self._endpoints.pause(self.name, namespace=self.namespace))
 
-    async def resume(self, *, running_ok: bool = True) -> AsyncEndpoint:
-        """Start it after a pause; never repeated by itself.
-
-        Args:
-            running_ok: Whether it is fine if it runs already.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+    async def resume(self, *, running_ok: bool = True) -> Self:
+        """Start it after a pause; see :meth:`Endpoint.resume`."""
         return self._took(
             await self._endpoints.resume(self.name, namespace=self.namespace, running_ok=running_ok)
         )
 
-    async def scale_to_zero(self) -> AsyncEndpoint:
-        """End its machines until the next call; never repeated by itself.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+    async def scale_to_zero(self) -> Self:
+        """End its machines until the next call; see :meth:`Endpoint.scale_to_zero`."""
         return self._took(await self._endpoints.scale_to_zero(self.name, namespace=self.namespace))
 
     async def delete(self) -> None:
-        """Delete it for good; never repeated by itself.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Delete it for good; see :meth:`Endpoint.delete`."""
         await self._endpoints.delete(self.name, namespace=self.namespace)
 
     async def logs(self, *, tail: int | None = None, replica: str | None = None) -> str:
-        """Return the last lines of its log.
-
-        Args:
-            tail: Lines at most.
-            replica: Of one machine only.
-
-        Raises:
-            APIError: The exchange failed.
-        """
+        """Return the last lines of its log; see :meth:`Endpoint.logs`."""
         return await self._endpoints.logs(
             self.name, namespace=self.namespace, tail=tail, replica=replica
         )
 
-    def _took(self, other: AsyncEndpoint) -> AsyncEndpoint:
-        self.info = other.info
-        return self
+    async def follow_logs(
+        self, *, tail: int | None = None, replica: str | None = None
+    ) -> AsyncLogStream[str]:
+        """Return its log as it is written, line by line; see :meth:`Endpoint.follow_logs`."""
+        return await self._endpoints.follow_logs(
+            self.name, namespace=self.namespace, tail=tail, replica=replica
+        )
 
-    def __repr__(self) -> str:
-        return f"<AsyncEndpoint {self.namespace}/{self.name} {self.state}>"
+    async def log_entries(self, **query: Unpack[LogQuery]) -> Any:
+        """See :meth:`Endpoint.log_entries`."""
+        return await self._endpoints.log_entries(self.name, namespace=self.namespace, **query)
+
+    async def follow_log_entries(self, **query: Unpack[LogFilter]) -> AsyncLogStream[Any]:
+        """See :meth:`Endpoint.follow_log_entries`."""
+        return await self._endpoints.follow_log_entries(
+            self.name, namespace=self.namespace, **query
+        )
+
+    async def replicas(self) -> list[dict[str, Any]]:
+        """Return its machines, as the service describes them; see :meth:`Endpoint.replicas`."""
+        return await self._endpoints.replicas(self.name, namespace=self.namespace)
+
+    async def metrics(
+        self, metric: str | None = None, *, params: Mapping[str, Any] | None = None
+    ) -> Any:
+        """See :meth:`Endpoint.metrics`."""
+        return await self._endpoints.metrics(
+            self.name, metric, namespace=self.namespace, params=params
+        )
+
+    async def open_metrics(self) -> str:
+        """Return measurements as text that Prometheus reads; see :meth:`Endpoint.open_metrics`."""
+        return await self._endpoints.open_metrics(self.name, namespace=self.namespace)

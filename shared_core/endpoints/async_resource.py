@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
-from shared_core.endpoints import flows
+from shared_core.endpoints import flows, market
 from shared_core.endpoints.async_handle import AsyncEndpoint
-from shared_core.endpoints.logs import AsyncLogStream
+from shared_core.endpoints.insight import AsyncInsight
 from shared_core.endpoints.params import EndpointParams
 from shared_core.endpoints.resource import Connect
 from shared_core.endpoints.types import EndpointInfo, Hardware
@@ -21,7 +21,7 @@ T = TypeVar("T")
 List: TypeAlias = list[T]  # a class with a method `list` cannot say so otherwise
 
 
-class AsyncEndpoints:
+class AsyncEndpoints(AsyncInsight):
     """Inference Endpoints for asyncio.
 
     Every method is one request, and one more per client where ``namespace`` is left out: the
@@ -191,74 +191,6 @@ class AsyncEndpoints:
         )
         return AsyncEndpoint(self, await self._run(flow))
 
-    async def logs(
-        self,
-        name: str,
-        *,
-        namespace: str | None = None,
-        tail: int | None = None,
-        replica: str | None = None,
-        line_max_length: int | None = None,
-    ) -> str:
-        """Return the last lines of an endpoint's log.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            tail: Lines at most.
-            replica: Of one machine only.
-            line_max_length: Characters of a line at most.
-
-        Raises:
-            APIError: The exchange failed.
-        """
-        query = {"tail": tail, "replica": replica, "line_max_length": line_max_length}
-        text: str = await self._run(flows.logs(self._core, namespace, name, query))
-        return text
-
-    async def follow_logs(
-        self,
-        name: str,
-        *,
-        namespace: str | None = None,
-        tail: int | None = None,
-        replica: str | None = None,
-    ) -> AsyncLogStream:
-        """Return an endpoint's log as it is written, line by line.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            tail: Lines at most that were written before.
-            replica: Of one machine only.
-
-        Raises:
-            APIError: The exchange failed.
-        """
-        limit = self._core.settings.limits.max_event_bytes
-        flow = flows.following(
-            self._core,
-            namespace,
-            name,
-            {"tail": tail, "replica": replica},
-            lambda answer: AsyncLogStream(answer, limit),
-        )
-        stream: AsyncLogStream = await self._run(flow)
-        return stream
-
-    async def replicas(self, name: str, *, namespace: str | None = None) -> List[dict[str, Any]]:
-        """Return an endpoint's machines, as the service describes them.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-
-        Raises:
-            APIError: The exchange failed.
-        """
-        found: List[dict[str, Any]] = await self._run(flows.replicas(self._core, namespace, name))
-        return found
-
     async def hardware(self, namespace: str | None = None) -> List[Hardware]:
         """Return all machines of all regions, with prices; needs no token.
 
@@ -268,7 +200,7 @@ class AsyncEndpoints:
         Raises:
             APIError: The exchange failed.
         """
-        found: List[Hardware] = await self._run(flows.hardware(self._core, namespace))
+        found: List[Hardware] = await self._run(market.hardware(self._core, namespace))
         return found
 
     async def catalog(self) -> List[str]:
@@ -277,7 +209,7 @@ class AsyncEndpoints:
         Raises:
             APIError: The exchange failed.
         """
-        models: List[str] = await self._run(flows.catalog(self._core))
+        models: List[str] = await self._run(market.catalog(self._core))
         return models
 
     async def deploy(
@@ -299,5 +231,49 @@ class AsyncEndpoints:
         Raises:
             APIError: The exchange failed.
         """
-        flow = flows.deploy(self._core, namespace, repository, name=name, accelerator=accelerator)
+        flow = market.deploy(self._core, namespace, repository, name=name, accelerator=accelerator)
         return AsyncEndpoint(self, await self._run(flow))
+
+    async def quotas(self, namespace: str | None = None) -> Any:
+        """Return what a namespace may use: the JSON value that the service sends.
+
+        No source describes it; ``hardware(namespace)`` has quotas in a known form.
+
+        Args:
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return await self._run(market.quotas(self._core, namespace))
+
+    async def recipes(self) -> Any:
+        """Return the newer catalogue: the JSON value that the service sends.
+
+        Known from third parties only; :meth:`catalog` is what the official client uses.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return await self._run(market.recipes(self._core))
+
+    async def deploy_recipe(
+        self, recipe: str, *, name: str | None = None, namespace: str | None = None
+    ) -> Any:
+        """Create an endpoint by a recipe of the newer catalogue; never repeated by itself.
+
+        Known from third parties only; :meth:`deploy` is what the official client uses.
+
+        Args:
+            recipe: Id in :meth:`recipes`.
+            name: Its name; the service makes one up when None.
+            namespace: User or organisation; the token's own when None.
+
+        Returns:
+            The JSON value that the service sends.
+
+        Raises:
+            InvalidSettingError: An argument is impossible; nothing was sent.
+            APIError: The exchange failed.
+        """
+        return await self._run(market.deploy_recipe(self._core, namespace, recipe, name=name))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
 
-from shared_core.constants import ENDPOINTS_URL
-from shared_core.endpoints.params import check_name, check_namespace, create_body, update_body
-from shared_core.endpoints.types import (
-    EndpointInfo,
-    Hardware,
-    mapping,
-    read_endpoint,
-    read_hardware,
-    sequence,
-    text,
+from shared_core.endpoints.params import (
+    check_name,
+    check_namespace,
+    create_body,
+    secrets_of,
+    update_body,
 )
+from shared_core.endpoints.types import EndpointInfo, read_endpoint
 from shared_core.errors import (
     APIError,
     AuthenticationError,
@@ -34,9 +31,6 @@ if TYPE_CHECKING:
     from shared_core.core import Core
 
 T = TypeVar("T")
-
-CATALOG_URL = "https://endpoints.huggingface.co"
-"""Where the catalogue is (protocol.md 0), unless ``endpoints_url`` is another control plane."""
 
 ALL = "*"
 """The namespace that stands for one's own and those of one's organisations."""
@@ -84,9 +78,19 @@ def request(
     )
 
 
-def _path(namespace: str, name: str | None = None, action: str | None = None) -> str:
+def path_of(
+    namespace: str, name: str | None = None, action: str | None = None, *, version: str = "v2"
+) -> str:
+    """Return the path of a namespace, of an endpoint, or of what it can do.
+
+    Args:
+        namespace: Whose it is.
+        name: The endpoint.
+        action: e.g. ``"logs/sse"``.
+        version: Version of the service's API.
+    """
     parts = [namespace, *([name] if name else []), *([action] if action else [])]
-    return "/v2/endpoint/" + "/".join(quote(part, safe="/") for part in parts)
+    return f"/{version}/endpoint/" + "/".join(quote(part, safe="/") for part in parts)
 
 
 # ---------------------------------------------------------------------------- namespaces
@@ -137,7 +141,7 @@ def _allowed(core: Core, owner: str) -> Flow[list[EndpointInfo]]:
 
 
 def _listed(core: Core, owner: str) -> Flow[list[EndpointInfo]]:
-    asked = request(core, "GET", _path(owner), "endpoints.list")
+    asked = request(core, "GET", path_of(owner), "endpoints.list")
 
     def read(value: Any, response: WireResponse) -> list[EndpointInfo]:
         items = value.get("items") if isinstance(value, dict) else value
@@ -154,11 +158,13 @@ def read(
     """Return an endpoint as it is now."""
     check_name(name)
     owner = yield from namespace_of(core, namespace)
-    asked = request(core, "GET", _path(owner, name), "endpoints.get", timeout=timeout)
-    return (yield from _endpoint(core, asked, owner))
+    asked = request(core, "GET", path_of(owner, name), "endpoints.get", timeout=timeout)
+    return (yield from one_endpoint(core, asked, owner))
 
 
-def _endpoint(core: Core, asked: WireRequest, owner: str) -> Flow[EndpointInfo]:
+def one_endpoint(core: Core, asked: WireRequest, owner: str) -> Flow[EndpointInfo]:
+    """Return the endpoint that the answer to *asked* describes."""
+
     def understood(value: Any, response: WireResponse) -> EndpointInfo:
         inner = value.get("endpoint") if isinstance(value, dict) and "name" not in value else value
         return read_endpoint(inner, owner)
@@ -175,8 +181,8 @@ def create(
     """Create an endpoint."""
     body = create_body(name, params)
     owner = yield from namespace_of(core, namespace)
-    asked = request(core, "POST", _path(owner), "endpoints.create", json=body)
-    return (yield from _hiding(_endpoint(core, asked, owner), params))
+    asked = request(core, "POST", path_of(owner), "endpoints.create", json=body)
+    return (yield from _hiding(one_endpoint(core, asked, owner), params))
 
 
 def update(
@@ -186,13 +192,13 @@ def update(
     check_name(name)
     body = update_body(params)
     owner = yield from namespace_of(core, namespace)
-    asked = request(core, "PUT", _path(owner, name), "endpoints.update", json=body)
-    return (yield from _hiding(_endpoint(core, asked, owner), params))
+    asked = request(core, "PUT", path_of(owner, name), "endpoints.update", json=body)
+    return (yield from _hiding(one_endpoint(core, asked, owner), params))
 
 
 def _hiding(flow: Flow[T], params: Mapping[str, Any]) -> Flow[T]:
-    """Hide the values of the endpoint's secrets in errors: a server may echo what it was sent."""
-    secrets = [value for value in (params.get("secrets") or {}).values() if value]
+    """Hide what must not be seen in errors: a server may echo what it was sent."""
+    secrets = secrets_of(params)
 
     def hide(text: str) -> str:
         for secret in secrets:
@@ -211,8 +217,8 @@ def act(core: Core, namespace: str | None, name: str, action: str) -> Flow[Endpo
     check_name(name)
     owner = yield from namespace_of(core, namespace)
     operation = f"endpoints.{action.replace('-', '_')}"
-    asked = request(core, "POST", _path(owner, name, action), operation)
-    return (yield from _endpoint(core, asked, owner))
+    asked = request(core, "POST", path_of(owner, name, action), operation)
+    return (yield from one_endpoint(core, asked, owner))
 
 
 def resume(core: Core, namespace: str | None, name: str, *, running_ok: bool) -> Flow[EndpointInfo]:
@@ -229,109 +235,5 @@ def delete(core: Core, namespace: str | None, name: str) -> Flow[None]:
     """Delete an endpoint."""
     check_name(name)
     owner = yield from namespace_of(core, namespace)
-    asked = request(core, "DELETE", _path(owner, name), "endpoints.delete")
+    asked = request(core, "DELETE", path_of(owner, name), "endpoints.delete")
     yield from core.exchange(asked, lambda response: None)
-
-
-# ------------------------------------------------------------------- logs, prices, catalogue
-
-
-def logs(core: Core, namespace: str | None, name: str, query: Mapping[str, Any]) -> Flow[str]:
-    """Return the last lines of an endpoint's log."""
-    check_name(name)
-    owner = yield from namespace_of(core, namespace)
-    asked = request(core, "GET", _path(owner, name, "logs"), "endpoints.logs", query=query)
-    asked.headers["Accept"] = "text/plain"
-    return (
-        yield from core.exchange(asked, lambda answer: answer.content.decode("utf-8", "replace"))
-    )
-
-
-def following(
-    core: Core,
-    namespace: str | None,
-    name: str,
-    query: Mapping[str, Any],
-    begin: Callable[[Any], Any],
-) -> Flow[Any]:
-    """Open the stream of an endpoint's log; *begin* makes the result of what was opened."""
-    check_name(name)
-    owner = yield from namespace_of(core, namespace)
-    asked = request(core, "GET", _path(owner, name, "logs/sse"), "endpoints.logs", query=query)
-    asked.headers["Accept"] = "text/event-stream"
-    asked.stream = True
-    asked.timeout = None  # a log may be silent for as long as it likes
-
-    def opened(answer: Any) -> Flow[Any]:
-        return begin(answer)
-        yield
-
-    return (yield from core.open(asked, opened))
-
-
-def hardware(core: Core, namespace: str | None) -> Flow[list[Hardware]]:
-    """Return all machines; with a namespace those that it may use, with quotas."""
-    tail = "" if namespace is None else f"/{check_namespace(namespace)}"
-    asked = request(core, "GET", f"/v2/provider{tail}", "endpoints.hardware")
-    return (
-        yield from core.exchange(asked, reader(asked, lambda value, answer: read_hardware(value)))
-    )
-
-
-def catalog(core: Core) -> Flow[list[str]]:
-    """Return the models of the catalogue."""
-    asked = request(
-        core, "GET", "/api/catalog/repo-list", "endpoints.catalog", base=_catalog_url(core)
-    )
-
-    def understood(value: Any, response: WireResponse) -> list[str]:
-        models = value.get("models") if isinstance(value, dict) else value
-        if not isinstance(models, list):
-            raise ValueError("the catalogue has no 'models'")
-        return [model for model in models if text(model)]
-
-    return (yield from core.exchange(asked, reader(asked, understood)))
-
-
-def deploy(
-    core: Core,
-    namespace: str | None,
-    repository: str,
-    *,
-    name: str | None,
-    accelerator: str | None,
-) -> Flow[EndpointInfo]:
-    """Create an endpoint as the catalogue recommends."""
-    owner = yield from namespace_of(core, namespace)
-    body = {"namespace": owner, "repoId": repository}
-    if name is not None:
-        body["endpointName"] = check_name(name)
-    if accelerator is not None:
-        body["accelerator"] = accelerator
-    asked = request(
-        core,
-        "POST",
-        "/api/catalog/deploy",
-        "endpoints.deploy",
-        json=body,
-        base=_catalog_url(core),
-    )
-    return (yield from _endpoint(core, asked, owner))
-
-
-def _catalog_url(core: Core) -> str:
-    own = core.settings.endpoints_url
-    return CATALOG_URL if own == ENDPOINTS_URL else own
-
-
-def replicas(core: Core, namespace: str | None, name: str) -> Flow[list[dict[str, Any]]]:
-    """Return the machines of an endpoint, as the service describes them."""
-    check_name(name)
-    owner = yield from namespace_of(core, namespace)
-    asked = request(core, "GET", _path(owner, name, "replica"), "endpoints.replicas")
-
-    def understood(value: Any, response: WireResponse) -> list[dict[str, Any]]:
-        items = value if isinstance(value, list) else sequence(mapping(value).get("items"))
-        return [item for item in items if isinstance(item, dict)]
-
-    return (yield from core.exchange(asked, reader(asked, understood)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from shared_core.endpoints.inspection import LogFilter, LogQuery
+from shared_core.endpoints.logs import LogStream
 from shared_core.endpoints.params import EndpointParams
-from shared_core.endpoints.types import EndpointInfo
+from shared_core.endpoints.types import OPENAI_IMAGES, EndpointInfo
 from shared_core.endpoints.waiting import INTERVAL, Progress
 from shared_core.errors import InvalidSettingError
 
@@ -18,20 +21,17 @@ if TYPE_CHECKING:
     from shared_core.tasks.resource import Tasks
 
 
-class Endpoint:
-    """An endpoint to call and to look after.
-
-    ``endpoint.chat``, ``.embeddings``, ``.responses`` and ``.tasks`` call the model that it
-    serves; the methods look after the machine. Every method is one request and brings
-    :attr:`info` up to date.
+class Handle:
+    """What both kinds of endpoint objects have: the facts, and a client of the endpoint.
 
     Attributes:
         info: The endpoint as it was when it was last asked for.
     """
 
-    def __init__(self, endpoints: Endpoints, info: EndpointInfo) -> None:
+    def __init__(self, endpoints: Any, info: EndpointInfo) -> None:
         self._endpoints = endpoints
-        self._client: RouterClient | None = None
+        self._client: Any = None
+        self._root: Any = None
         self.info = info
 
     @property
@@ -54,6 +54,52 @@ class Endpoint:
         """Where it answers; None until it is deployed."""
         return self.info.url
 
+    def _connected(self) -> Any:
+        base_url = self.info.base_url
+        if base_url is None:
+            raise InvalidSettingError(
+                f"the endpoint {self.name} has no address yet: its state is {self.state}",
+                setting="base_url",
+                guidance="Call wait() first; it returns once the endpoint answers.",
+            )
+        if self._client is None or self._client.settings.base_url != base_url:
+            self._client = self._endpoints._connect(base_url, self.info.repository)
+        return self._client
+
+    def _for_tasks(self) -> Any:
+        """Return the client whose tasks go to the endpoint's own address, in hf-inference's form.
+
+        A server with OpenAI's routes only has none there: it completes prompts at ``/v1``.
+        """
+        client, url = self._connected(), self.info.url
+        if self.info.image in OPENAI_IMAGES:
+            return client
+        if self._root is None or self._root.settings.base_url != url:
+            self._root = client.with_options(base_url=url, model=url, embedding_model=url)
+        return self._root
+
+    def _took(self, other: Handle) -> Self:
+        self.info = other.info
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.namespace}/{self.name} {self.state}>"
+
+
+class Endpoint(Handle):
+    """An endpoint to call and to look after.
+
+    ``endpoint.chat``, ``.embeddings``, ``.responses`` and ``.tasks`` call the model that it
+    serves; the methods look after the machine, as those of ``client.endpoints`` do, which say
+    more. Every method is one request; those that return the endpoint bring :attr:`info` up to
+    date.
+
+    Attributes:
+        info: The endpoint as it was when it was last asked for.
+    """
+
+    _endpoints: Endpoints
+
     @property
     def client(self) -> RouterClient:
         """A client of the endpoint, with the options of the one that made this object.
@@ -63,18 +109,7 @@ class Endpoint:
         Raises:
             InvalidSettingError: The endpoint has no address yet.
         """
-        base_url = self.info.base_url
-        if base_url is None:
-            raise InvalidSettingError(
-                f"the endpoint {self.name} has no address yet: its state is {self.state}",
-                setting="base_url",
-                guidance="Call wait() first; it returns once the endpoint answers.",
-            )
-        known = self._client
-        if known is not None and known.settings.base_url == base_url:
-            return known
-        made: RouterClient = self._endpoints._connect(base_url, self.info.repository)
-        self._client = made
+        made: RouterClient = self._connected()
         return made
 
     @property
@@ -94,10 +129,11 @@ class Endpoint:
 
     @property
     def tasks(self) -> Tasks:
-        """Tasks of the endpoint's model."""
-        return self.client.tasks
+        """Tasks of the endpoint's model, asked for at its own address."""
+        tasks: Tasks = self._for_tasks().tasks
+        return tasks
 
-    def refresh(self) -> Endpoint:
+    def refresh(self) -> Self:
         """Ask for the endpoint anew and return it.
 
         Raises:
@@ -112,7 +148,7 @@ class Endpoint:
         timeout: float | None = None,
         interval: float = INTERVAL,
         progress: Progress | None = None,
-    ) -> Endpoint:
+    ) -> Self:
         """Wait until it answers; see :meth:`Endpoints.wait`.
 
         Args:
@@ -135,7 +171,7 @@ class Endpoint:
             )
         )
 
-    def update(self, **changes: Unpack[EndpointParams]) -> Endpoint:
+    def update(self, **changes: Unpack[EndpointParams]) -> Self:
         """Change some fields; never repeated by itself.
 
         Args:
@@ -147,7 +183,7 @@ class Endpoint:
         """
         return self._took(self._endpoints.update(self.name, namespace=self.namespace, **changes))
 
-    def pause(self) -> Endpoint:
+    def pause(self) -> Self:
         """End its machines until :meth:`resume`; never repeated by itself.
 
         Raises:
@@ -155,7 +191,7 @@ class Endpoint:
         """
         return self._took(self._endpoints.pause(self.name, namespace=self.namespace))
 
-    def resume(self, *, running_ok: bool = True) -> Endpoint:
+    def resume(self, *, running_ok: bool = True) -> Self:
         """Start it after a pause; never repeated by itself.
 
         Args:
@@ -168,7 +204,7 @@ class Endpoint:
             self._endpoints.resume(self.name, namespace=self.namespace, running_ok=running_ok)
         )
 
-    def scale_to_zero(self) -> Endpoint:
+    def scale_to_zero(self) -> Self:
         """End its machines until the next call; never repeated by itself.
 
         Raises:
@@ -196,9 +232,66 @@ class Endpoint:
         """
         return self._endpoints.logs(self.name, namespace=self.namespace, tail=tail, replica=replica)
 
-    def _took(self, other: Endpoint) -> Endpoint:
-        self.info = other.info
-        return self
+    def follow_logs(self, *, tail: int | None = None, replica: str | None = None) -> LogStream[str]:
+        """Return its log as it is written, line by line.
 
-    def __repr__(self) -> str:
-        return f"<Endpoint {self.namespace}/{self.name} {self.state}>"
+        Args:
+            tail: Lines at most that were written before.
+            replica: Of one machine only.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._endpoints.follow_logs(
+            self.name, namespace=self.namespace, tail=tail, replica=replica
+        )
+
+    def log_entries(self, **query: Unpack[LogQuery]) -> Any:
+        """Return its structured log, the JSON value that the service sends.
+
+        Args:
+            **query: See :class:`LogQuery`.
+
+        Raises:
+            APIError: The exchange failed; 501 where there is none.
+        """
+        return self._endpoints.log_entries(self.name, namespace=self.namespace, **query)
+
+    def follow_log_entries(self, **query: Unpack[LogFilter]) -> LogStream[Any]:
+        """Return its structured log as it is written, entry by entry.
+
+        Args:
+            **query: See :class:`LogFilter`.
+
+        Raises:
+            APIError: The exchange failed; 501 where there is none.
+        """
+        return self._endpoints.follow_log_entries(self.name, namespace=self.namespace, **query)
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """Return its machines, as the service describes them.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._endpoints.replicas(self.name, namespace=self.namespace)
+
+    def metrics(self, metric: str | None = None, *, params: Mapping[str, Any] | None = None) -> Any:
+        """Return measurements, the JSON value that the service sends.
+
+        Args:
+            metric: One measurement, e.g. ``"hardware-cpu"``.
+            params: Body of the question, sent as it is.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._endpoints.metrics(self.name, metric, namespace=self.namespace, params=params)
+
+    def open_metrics(self) -> str:
+        """Return measurements as text that Prometheus reads.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._endpoints.open_metrics(self.name, namespace=self.namespace)

@@ -45,7 +45,8 @@ class EndpointParams(TypedDict, total=False):
         framework: ``"pytorch"`` (default of ``create``), ``"custom"`` or ``"llamacpp"``.
         task: e.g. ``"text-generation"``.
         image: Container: ``"huggingface"`` (default of ``create``), ``{"vLLM": {"url": ...}}``
-            and the like, or ``{"url": ...}``, which is a custom one. An update replaces it whole.
+            and the like, or ``{"url": ...}``, which is a custom one. An update replaces it whole:
+            start from :attr:`EndpointInfo.image_settings`.
         command: Command of the container.
         args: Arguments of the container.
         env: Environment variables.
@@ -68,7 +69,8 @@ class EndpointParams(TypedDict, total=False):
         path: Path on that domain.
         cache_http_responses: Whether answers are cached.
         tags: Tags.
-        extra_body: Further fields, merged last at the top level.
+        extra_body: Further fields, merged last at the top level, e.g. ``privateService``,
+            ``customRouter`` or ``experimentalFeatures``.
     """
 
     repository: str | None
@@ -241,7 +243,37 @@ def image(name: str, value: Any) -> dict[str, Any]:
             raise InvalidSettingError(
                 f"{name}.{kinds[0]} needs 'url', the address of the container", setting=name
             )
+    if fields.get("credentials") is not None:
+        _credentials(f"{name}.{kinds[0]}.credentials", fields["credentials"])
     return {kinds[0]: plain(fields, name)}
+
+
+def _credentials(name: str, value: Any) -> None:
+    """Refuse what a reading of an endpoint shows in place of credentials."""
+    if not isinstance(value, Mapping):
+        raise refused(name, "a dict with username and password", value, show=False)
+    for key in ("username", "password"):
+        word = value.get(key)
+        if not isinstance(word, str) or not word.strip("*•"):
+            raise InvalidSettingError(
+                f"{name}.{key} is missing or redacted",
+                setting="image",
+                guidance="The service never shows credentials again: type them anew.",
+            )
+
+
+def secrets_of(params: Mapping[str, Any]) -> list[str]:
+    """Return what must not be seen in an error: values of ``secrets``, credentials of the image.
+
+    Args:
+        params: See :class:`EndpointParams`; checked already.
+    """
+    found = list((params.get("secrets") or {}).values())
+    container = params.get("image")
+    if isinstance(container, Mapping):
+        (fields,) = image("image", container).values()
+        found.append((fields.get("credentials") or {}).get("password"))
+    return [secret for secret in found if secret]
 
 
 def _compute(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
-from shared_core.endpoints import flows
+from shared_core.endpoints import flows, market
 from shared_core.endpoints.handle import Endpoint
-from shared_core.endpoints.logs import LogStream
+from shared_core.endpoints.insight import Insight
 from shared_core.endpoints.params import EndpointParams
 from shared_core.endpoints.types import EndpointInfo, Hardware
 from shared_core.endpoints.waiting import INTERVAL, Progress, wait
@@ -24,7 +24,7 @@ T = TypeVar("T")
 List: TypeAlias = list[T]  # a class with a method `list` cannot say so otherwise
 
 
-class Endpoints:
+class Endpoints(Insight):
     """Inference Endpoints, blocking.
 
     Every method is one request, and one more per client where ``namespace`` is left out: the
@@ -194,74 +194,6 @@ class Endpoints:
         )
         return Endpoint(self, self._run(flow))
 
-    def logs(
-        self,
-        name: str,
-        *,
-        namespace: str | None = None,
-        tail: int | None = None,
-        replica: str | None = None,
-        line_max_length: int | None = None,
-    ) -> str:
-        """Return the last lines of an endpoint's log.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            tail: Lines at most.
-            replica: Of one machine only.
-            line_max_length: Characters of a line at most.
-
-        Raises:
-            APIError: The exchange failed.
-        """
-        query = {"tail": tail, "replica": replica, "line_max_length": line_max_length}
-        text: str = self._run(flows.logs(self._core, namespace, name, query))
-        return text
-
-    def follow_logs(
-        self,
-        name: str,
-        *,
-        namespace: str | None = None,
-        tail: int | None = None,
-        replica: str | None = None,
-    ) -> LogStream:
-        """Return an endpoint's log as it is written, line by line.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-            tail: Lines at most that were written before.
-            replica: Of one machine only.
-
-        Raises:
-            APIError: The exchange failed.
-        """
-        limit = self._core.settings.limits.max_event_bytes
-        flow = flows.following(
-            self._core,
-            namespace,
-            name,
-            {"tail": tail, "replica": replica},
-            lambda answer: LogStream(answer, limit),
-        )
-        stream: LogStream = self._run(flow)
-        return stream
-
-    def replicas(self, name: str, *, namespace: str | None = None) -> List[dict[str, Any]]:
-        """Return an endpoint's machines, as the service describes them.
-
-        Args:
-            name: Its name.
-            namespace: User or organisation; the token's own when None.
-
-        Raises:
-            APIError: The exchange failed.
-        """
-        found: List[dict[str, Any]] = self._run(flows.replicas(self._core, namespace, name))
-        return found
-
     def hardware(self, namespace: str | None = None) -> List[Hardware]:
         """Return all machines of all regions, with prices; needs no token.
 
@@ -271,7 +203,7 @@ class Endpoints:
         Raises:
             APIError: The exchange failed.
         """
-        found: List[Hardware] = self._run(flows.hardware(self._core, namespace))
+        found: List[Hardware] = self._run(market.hardware(self._core, namespace))
         return found
 
     def catalog(self) -> List[str]:
@@ -280,7 +212,7 @@ class Endpoints:
         Raises:
             APIError: The exchange failed.
         """
-        models: List[str] = self._run(flows.catalog(self._core))
+        models: List[str] = self._run(market.catalog(self._core))
         return models
 
     def deploy(
@@ -302,5 +234,49 @@ class Endpoints:
         Raises:
             APIError: The exchange failed.
         """
-        flow = flows.deploy(self._core, namespace, repository, name=name, accelerator=accelerator)
+        flow = market.deploy(self._core, namespace, repository, name=name, accelerator=accelerator)
         return Endpoint(self, self._run(flow))
+
+    def quotas(self, namespace: str | None = None) -> Any:
+        """Return what a namespace may use: the JSON value that the service sends.
+
+        No source describes it; ``hardware(namespace)`` has quotas in a known form.
+
+        Args:
+            namespace: User or organisation; the token's own when None.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._run(market.quotas(self._core, namespace))
+
+    def recipes(self) -> Any:
+        """Return the newer catalogue: the JSON value that the service sends.
+
+        Known from third parties only; :meth:`catalog` is what the official client uses.
+
+        Raises:
+            APIError: The exchange failed.
+        """
+        return self._run(market.recipes(self._core))
+
+    def deploy_recipe(
+        self, recipe: str, *, name: str | None = None, namespace: str | None = None
+    ) -> Any:
+        """Create an endpoint by a recipe of the newer catalogue; never repeated by itself.
+
+        Known from third parties only; :meth:`deploy` is what the official client uses.
+
+        Args:
+            recipe: Id in :meth:`recipes`.
+            name: Its name; the service makes one up when None.
+            namespace: User or organisation; the token's own when None.
+
+        Returns:
+            The JSON value that the service sends.
+
+        Raises:
+            InvalidSettingError: An argument is impossible; nothing was sent.
+            APIError: The exchange failed.
+        """
+        return self._run(market.deploy_recipe(self._core, namespace, recipe, name=name))

@@ -6,6 +6,7 @@ Fields that are missing on the wire are None; everything else stays in ``raw``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,9 @@ FAILED = ("failed", "updateFailed")
 
 SELF_SERVICE = ("huggingface", "huggingfaceNeuron")
 """Images that answer on the root of the address, in hf-inference's form (protocol.md 11.5)."""
+
+OPENAI_IMAGES = ("vLLM", "vLLMOmni", "vLLMNeuron", "sGLang", "llamacpp", "hfServe")
+"""Images whose servers have OpenAI's routes and none at the root (protocol.md 11.3 to 11.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class EndpointInfo:
         ready_replica: Machines that answer now.
         target_replica: Machines wanted now.
         health_route: Path that answers 200 once it is ready.
+        private_service: Name of the private link to it, where it has one.
         tags: Tags.
         created_at: ISO 8601.
         updated_at: ISO 8601.
@@ -76,6 +81,7 @@ class EndpointInfo:
     ready_replica: int | None = None
     target_replica: int | None = None
     health_route: str = "/health"
+    private_service: str | None = None
     tags: tuple[str, ...] = ()
     created_at: str | None = None
     updated_at: str | None = None
@@ -98,6 +104,22 @@ class EndpointInfo:
         if self.url is None or self.image in SELF_SERVICE:
             return self.url
         return f"{self.url}/v1"
+
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The container as ``update(image=...)`` wants it, to be changed and sent back whole.
+
+        A copy without credentials, which the service does not show: add them anew.
+        """
+        kinds = mapping(mapping(self.raw.get("model")).get("image"))
+        return {
+            kind: {
+                name: deepcopy(item)
+                for name, item in mapping(fields).items()
+                if name != "credentials"
+            }
+            for kind, fields in kinds.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +208,7 @@ def read_endpoint(value: Any, namespace: str) -> EndpointInfo:
         ready_replica=whole(status.get("readyReplica")),
         target_replica=whole(status.get("targetReplica")),
         health_route=text(value.get("healthRoute")) or "/health",
+        private_service=text(mapping(status.get("private")).get("serviceName")),
         tags=tuple(tag for tag in sequence(value.get("tags")) if isinstance(tag, str)),
         created_at=text(status.get("createdAt")),
         updated_at=text(status.get("updatedAt")),

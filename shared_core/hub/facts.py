@@ -120,9 +120,9 @@ class HubTask:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def card(core: Core, model: str) -> Flow[ModelCard]:
-    """Return what the card and configuration of *model* say."""
-    entry = yield from flows.hub_model(core, model, CARD_FIELDS)
+def card(core: Core, model: str, revision: str | None) -> Flow[ModelCard]:
+    """Return what the card and configuration of *model* say, as of a revision or now."""
+    entry = yield from flows.hub_model(core, model, CARD_FIELDS, revision)
     return read_card(entry.id, entry.raw)
 
 
@@ -215,7 +215,7 @@ def tasks(core: Core) -> Flow[list[HubTask]]:
                 _text(entry.get("label")),
                 tuple(
                     str(model["id"])
-                    for model in entry.get("models") or ()
+                    for model in _list(entry.get("models"))
                     if isinstance(model, dict) and _text(model.get("id"))
                 ),
                 _texts(entry.get("libraries")),
@@ -232,10 +232,14 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    items = [value] if isinstance(value, str) else _list(value)
     return tuple(item for item in items if isinstance(item, str))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
+from shared_core.config.checks import text
 from shared_core.config.validate import check_model_id, is_hf_host, origin_of, split_model
 from shared_core.errors import (
     APIConnectionError,
     APIError,
+    APIStatusError,
     AuthenticationError,
     BadRequestError,
     InvalidSettingError,
@@ -22,7 +24,7 @@ from shared_core.errors import (
     NotFoundError,
 )
 from shared_core.flow import All, Flow
-from shared_core.hub import parsing
+from shared_core.hub import notices, parsing
 from shared_core.hub.limits import HubRateLimit
 from shared_core.hub.types import (
     HubModel,
@@ -86,15 +88,23 @@ def get(
 
 
 def asked(core: Core, request: WireRequest, parse: Callable[[WireResponse], T]) -> Flow[T]:
-    """Return the parsed answer to *request*, and take note of the Hub's rate limit."""
+    """Return the parsed answer to *request*; take note of the Hub's rate limit and warnings."""
 
-    def noting(response: WireResponse) -> T:
-        limit = HubRateLimit.of(response.headers)
+    def note(headers: Mapping[str, str]) -> None:
+        limit = HubRateLimit.of(headers)
         if limit is not None:
             _limits[core] = limit
+        notices.tell(headers)
+
+    def noting(response: WireResponse) -> T:
+        note(response.headers)
         return parse(response)
 
-    return core.exchange(request, noting)
+    try:
+        return (yield from core.exchange(request, noting))
+    except APIStatusError as error:
+        note(error.headers or {})
+        raise
 
 
 def rate_limit(core: Core) -> HubRateLimit | None:
@@ -127,11 +137,14 @@ def get_model(core: Core, model: str) -> Flow[RouterModel]:
     return (yield from core.exchange(request, parsing.reader(request, parsing.read_router_model)))
 
 
-def hub_model(core: Core, model: str, expand: Sequence[str]) -> Flow[HubModel]:
-    """Return a model's entry on the Hub."""
+def hub_model(
+    core: Core, model: str, expand: Sequence[str], revision: str | None = None
+) -> Flow[HubModel]:
+    """Return a model's entry on the Hub, as of a revision or now."""
     name, _ = split_model(check_model_id(model))
     query = f"?{urlencode([('expand[]', item) for item in expand])}" if expand else ""
-    url = f"{core.settings.hub_url}/api/models/{quote(name, safe='/')}{query}"
+    tail = "" if revision is None else f"/revision/{quote(text('revision', revision), safe='')}"
+    url = f"{core.settings.hub_url}/api/models/{quote(name, safe='/')}{tail}{query}"
     request = get(core, url, "models.info", model=name)
     return (yield from asked(core, request, parsing.reader(request, parsing.read_hub_model)))
 

@@ -76,19 +76,22 @@ class Models:
         entry: RouterModel = self._run(flows.get_model(self._core, model))
         return entry
 
-    def info(self, model: str, *, expand: Sequence[str] = ()) -> HubModel:
+    def info(
+        self, model: str, *, expand: Sequence[str] = (), revision: str | None = None
+    ) -> HubModel:
         """Return a model's entry on the Hub.
 
         Args:
             model: Id; a suffix is ignored.
             expand: Fields to return instead of the usual ones, e.g.
                 ``["inferenceProviderMapping"]``.
+            revision: Branch, tag or commit; the main branch when None.
 
         Raises:
             ModelNotFoundError: It does not exist or is private.
             APIError: The exchange failed.
         """
-        entry: HubModel = self._run(flows.hub_model(self._core, model, expand))
+        entry: HubModel = self._run(flows.hub_model(self._core, model, expand, revision))
         return entry
 
     def status(self, model: str) -> ModelStatus:
@@ -196,17 +199,18 @@ class Models:
         """What the Hub last told this client about its rate limit; None before the first call."""
         return flows.rate_limit(self._core)
 
-    def card(self, model: str) -> ModelCard:
+    def card(self, model: str, *, revision: str | None = None) -> ModelCard:
         """Return what a model's card and configuration say: licence, languages, template ...
 
         Args:
             model: Id; a suffix is ignored.
+            revision: Branch, tag or commit; the main branch when None.
 
         Raises:
             ModelNotFoundError: It does not exist or is private.
             APIError: The exchange failed.
         """
-        known: ModelCard = self._run(facts.card(self._core, model))
+        known: ModelCard = self._run(facts.card(self._core, model, revision))
         return known
 
     def providers(self, model: str) -> tuple[ProviderInfo, ...]:
@@ -265,9 +269,11 @@ class AsyncModels:
         entry: RouterModel = await self._run(flows.get_model(self._core, model))
         return entry
 
-    async def info(self, model: str, *, expand: Sequence[str] = ()) -> HubModel:
+    async def info(
+        self, model: str, *, expand: Sequence[str] = (), revision: str | None = None
+    ) -> HubModel:
         """Return a model's entry on the Hub; see :meth:`Models.info`."""
-        entry: HubModel = await self._run(flows.hub_model(self._core, model, expand))
+        entry: HubModel = await self._run(flows.hub_model(self._core, model, expand, revision))
         return entry
 
     async def status(self, model: str) -> ModelStatus:
@@ -334,17 +340,18 @@ class AsyncModels:
         """What the Hub last told this client about its rate limit; None before the first call."""
         return flows.rate_limit(self._core)
 
-    async def card(self, model: str) -> ModelCard:
+    async def card(self, model: str, *, revision: str | None = None) -> ModelCard:
         """Return what a model's card and configuration say: licence, languages, template ...
 
         Args:
             model: Id; a suffix is ignored.
+            revision: Branch, tag or commit; the main branch when None.
 
         Raises:
             ModelNotFoundError: It does not exist or is private.
             APIError: The exchange failed.
         """
-        known: ModelCard = await self._run(facts.card(self._core, model))
+        known: ModelCard = await self._run(facts.card(self._core, model, revision))
         return known
 
     async def providers(self, model: str) -> tuple[ProviderInfo, ...]:

@@ -225,6 +225,8 @@ class WhoAmI:
         grants = token.get("fineGrained") if isinstance(token, dict) else None
         if not isinstance(grants, dict):
             return None
-        scoped = [scope for scope in grants.get("scoped") or () if isinstance(scope, dict)]
-        lists = [grants.get("global"), *(scope.get("permissions") for scope in scoped)]
+        scopes = grants.get("scoped")
+        scoped = scopes if isinstance(scopes, list) else []
+        allowed = [scope.get("permissions") for scope in scoped if isinstance(scope, dict)]
+        lists = [grants.get("global"), *allowed]
         return any(permission in names for names in lists if isinstance(names, list))

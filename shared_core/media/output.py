@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,13 @@ class Media:
         content: The bytes of the file.
         media_type: E.g. ``"image/jpeg"``; ``"application/octet-stream"`` when unknown.
         url: Where a provider keeps the file, if it came from an address; often short-lived.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     content: bytes
     media_type: str = "application/octet-stream"
     url: str | None = None
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def extension(self) -> str:

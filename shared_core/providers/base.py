@@ -8,7 +8,7 @@ payload in the provider's own form and returns the *normalised* answer of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from shared_core.core import Core
     from shared_core.flow import Flow
     from shared_core.tasks.spec import CallOptions, Payload
+    from shared_core.wire.messages import WireResponse
+
+    Parse = Callable[[WireResponse], Any]
+    SendFirst = Callable[[WireRequest, Parse], Flow[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,7 @@ class Route:
         mapping: The entry of the Hub, where one was looked up.
         auth_scheme: First word of the ``Authorization`` header.
         settings: Settings that allow the token to go to ``base``; None: the client's do.
+        endpoint: Name of the endpoint of failover that it leads to; ``""``: none.
     """
 
     provider: str
@@ -75,6 +80,24 @@ class Route:
     mapping: ProviderMapping | None = None
     auth_scheme: str = "Bearer"
     settings: Settings | None = field(default=None, repr=False, compare=False)
+    endpoint: str = ""
+
+    def job(self, **facts: Any) -> Job:
+        """Return a job that was sent here.
+
+        Args:
+            **facts: What the answer says of it.
+        """
+        return Job(
+            provider=self.provider,
+            task=self.task,
+            model=self.model,
+            provider_id=self.provider_id,
+            base=self.base,
+            direct=self.direct,
+            endpoint=self.endpoint,
+            **facts,
+        )
 
     def url(self, path: str) -> str:
         """Return the address of *path*, which begins with a slash, at the provider."""
@@ -95,6 +118,7 @@ class Route:
             provider=self.provider,
             auth_scheme=self.auth_scheme,
             settings=self.settings,
+            endpoint=self.endpoint,
             **{"timeout": options.timeout, **fields},
         )
 
@@ -132,6 +156,7 @@ class Job:
         media_urls: Addresses of the files made, once it is done; often short-lived.
         base: Address that the provider's paths followed.
         direct: Whether that was the provider's own host.
+        endpoint: Name of the endpoint of failover that took it on; ``""``: none.
     """
 
     provider: str
@@ -145,6 +170,7 @@ class Job:
     media_urls: tuple[str, ...] = ()
     base: str = ""
     direct: bool = False
+    endpoint: str = ""
 
 
 class Codec(Protocol):
@@ -162,6 +188,32 @@ class Codec(Protocol):
         Raises:
             InvalidSettingError: The payload has no form in this language; nothing was sent.
             APIError: Sending, waiting or downloading failed.
+        """
+
+        def send(request: WireRequest, parse: Parse) -> Flow[Any]:
+            return core.exchange(request, parse, callbacks=options.callbacks)
+
+        rest = yield from self.begin(core, route, payload, options, send)
+        return (yield from rest)
+
+    def begin(
+        self, core: Core, route: Route, payload: Payload, options: CallOptions, send: SendFirst
+    ) -> Flow[Flow[Any]]:
+        """Return the flow of the request that costs money; it returns the flow of the rest.
+
+        The rest waits for a job and downloads files. It stays with the provider that has
+        answered, whatever failover is there.
+
+        Args:
+            core: Settings and the path of every further exchange.
+            route: Where to.
+            payload: The checked arguments.
+            options: Timeout, polling, further fields and headers.
+            send: Sends the request.
+
+        Raises:
+            InvalidSettingError: The payload has no form in this language; nothing was sent.
+            APIError: Sending failed.
         """
         ...
 

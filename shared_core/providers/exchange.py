@@ -16,12 +16,13 @@ from shared_core.flow import Flow
 from shared_core.media.kinds import extension_of
 from shared_core.media.output import Media
 from shared_core.providers.answers import collect, decoded, read, remotes, text_at
-from shared_core.providers.base import Job, Route
+from shared_core.providers.base import Codec, Route
 from shared_core.providers.jobs import Watch, carrying
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
     from shared_core.core import Core
+    from shared_core.providers.base import SendFirst
     from shared_core.tasks.spec import CallOptions, Payload
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -33,7 +34,7 @@ _DOWNLOAD_PAUSE = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(Codec):
     """A codec of one request, and of the download of the files that its answer names.
 
     Attributes:
@@ -47,28 +48,24 @@ class Exchange:
     decode: Callable[[Any], Any]
     place: Callable[[Route], Route] = field(default=lambda route: route)
 
-    def flow(self, core: Core, route: Route, payload: Payload, options: CallOptions) -> Flow[Any]:
-        """Send the request and return the normalised answer."""
+    def begin(
+        self, core: Core, route: Route, payload: Payload, options: CallOptions, send: SendFirst
+    ) -> Flow[Flow[Any]]:
+        """Send the request; see :class:`~shared_core.providers.base.Codec`."""
         route = self.place(route)
         request = self.submit(route, payload, options)
-        parse = read(request, self.decode, core)
-        value = yield from core.exchange(request, parse, callbacks=options.callbacks)
-        files = tuple(remote.url for remote in remotes(value) if remote.url[:5] != "data:")
-        if not files:
-            return (yield from collect(core, route, options, value, lambda attempt: attempt()))
-        job = Job(
-            provider=route.provider,
-            task=route.task,
-            model=route.model,
-            provider_id=route.provider_id,
-            media_urls=tuple(core.redact(url) for url in files),
-            base=route.base,
-            direct=route.direct,
-        )
-        now = time.monotonic()
-        watch = Watch(core, job, options, _DOWNLOAD_PAUSE, time.monotonic, now)
-        fetched = collect(core, route, options, value, watch.fetching)
-        return (yield from carrying(watch, fetched))
+        value = yield from send(request, read(request, self.decode, core))
+        return _rest(core, route, options, value)
+
+
+def _rest(core: Core, route: Route, options: CallOptions, value: Any) -> Flow[Any]:
+    files = tuple(remote.url for remote in remotes(value) if remote.url[:5] != "data:")
+    if not files:
+        return (yield from collect(core, route, options, value, lambda attempt: attempt()))
+    job = route.job(media_urls=tuple(core.redact(url) for url in files))
+    watch = Watch(core, job, options, _DOWNLOAD_PAUSE, time.monotonic, time.monotonic())
+    fetched = collect(core, route, options, value, watch.fetching)
+    return (yield from carrying(watch, fetched))
 
 
 def post(

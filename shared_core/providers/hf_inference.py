@@ -18,11 +18,12 @@ from shared_core.flow import Flow
 from shared_core.media.output import Media
 from shared_core.providers import server_forms
 from shared_core.providers.answers import Remote, collect, decoded, read
+from shared_core.providers.base import Codec
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
     from shared_core.core import Core
-    from shared_core.providers.base import Codec, Route
+    from shared_core.providers.base import Route, SendFirst
     from shared_core.tasks.spec import CallOptions, Payload
 
 ENDPOINT_SUFFIX = ".endpoints.huggingface.cloud"
@@ -77,6 +78,21 @@ _ONE_OF_LIST = frozenset(
 )
 """Tasks with one result, which some servers put into a list (6.2 to 6.5)."""
 
+_LABELS = frozenset(
+    {
+        "text-classification",
+        "token-classification",
+        "zero-shot-classification",
+        "image-classification",
+        "zero-shot-image-classification",
+        "object-detection",
+        "zero-shot-object-detection",
+        "audio-classification",
+        "video-classification",
+    }
+)
+"""Tasks with a list of results, which some servers put into a list once more (6.2)."""
+
 _ANSWERS = frozenset(
     {"question-answering", "visual-question-answering", "document-question-answering"}
 )
@@ -85,15 +101,18 @@ _ANSWERS = frozenset(
 _SEGMENT = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
-class HFInference:
+class HFInference(Codec):
     """The codec of every task on hf-inference and on servers that speak its form."""
 
-    def flow(self, core: Core, route: Route, payload: Payload, options: CallOptions) -> Flow[Any]:
-        """Return the flow of one call; see :class:`~shared_core.providers.base.Codec`."""
+    def begin(
+        self, core: Core, route: Route, payload: Payload, options: CallOptions, send: SendFirst
+    ) -> Flow[Flow[Any]]:
+        """Send the request; see :class:`~shared_core.providers.base.Codec`."""
         request = build(core, route, payload, options)
-        parse = read(request, lambda value: normalise(route.task, value), core)
-        value = yield from core.exchange(request, parse, callbacks=options.callbacks)
-        return (yield from collect(core, route, options, value, lambda download: download()))
+        several = isinstance(payload.inputs, list)
+        parse = read(request, lambda value: normalise(route.task, value, several=several), core)
+        value = yield from send(request, parse)
+        return collect(core, route, options, value, lambda download: download())
 
 
 CODEC: Codec = HFInference()
@@ -288,12 +307,13 @@ _BODIES: dict[str, Callable[[Payload], dict[str, Any]]] = {
 # --- what comes back --------------------------------------------------------------------
 
 
-def normalise(task: str, value: Any) -> Any:
+def normalise(task: str, value: Any, *, several: bool = False) -> Any:
     """Return an answer in the one shape that the task's result is read from.
 
     Args:
         task: Task id.
         value: JSON value, or a file.
+        several: Whether a list was asked about, which is answered with a list.
 
     Raises:
         ValueError: The answer is of the wrong kind; the text says how.
@@ -302,19 +322,21 @@ def normalise(task: str, value: Any) -> Any:
         return value if isinstance(value, Media) else _file_in_json(value)
     if isinstance(value, Media) and task not in _MAYBE_FILES and task in _JSON:
         raise ValueError(f"a file of type {value.media_type} came instead of JSON")
+    if several:
+        return value
     if task in _ONE_OF_LIST and isinstance(value, list) and len(value) == 1:
         return value[0]
     if task in _ANSWERS and isinstance(value, dict):
         return [value]
-    if task == "text-classification":
-        return _unnested(value)
+    if task in _LABELS:
+        value = _unnested(value)
     if task == "text-ranking" and isinstance(value, dict):
         return server_forms.ranked_documents(value)
     if task == "text-generation" and isinstance(value, dict) and "choices" in value:
         from shared_core.providers.openai_like import generation
 
         return generation(value)
-    if task == "zero-shot-classification" and isinstance(value, dict):
+    if task == "zero-shot-classification":
         return _legacy_labels(value)
     return value
 
@@ -325,7 +347,13 @@ def _unnested(value: Any) -> Any:
     return value
 
 
-def _legacy_labels(value: dict[str, Any]) -> Any:
+def _legacy_labels(value: Any) -> Any:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        if "labels" not in value[0]:
+            return value
+        value = value[0]
+    if not isinstance(value, dict):
+        return value
     labels, scores = value.get("labels"), value.get("scores")
     if not isinstance(labels, list) or not isinstance(scores, list) or len(labels) != len(scores):
         raise ValueError("labels and scores are not lists of the same length")

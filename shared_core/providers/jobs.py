@@ -24,12 +24,13 @@ from shared_core.errors import (
 )
 from shared_core.flow import Flow, Sleep
 from shared_core.providers.answers import collect, read, remotes, said
-from shared_core.providers.base import Job, Route
+from shared_core.providers.base import Job, JobCodec, Route
 from shared_core.tasks.spec import JobProgress
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
     from shared_core.core import Core
+    from shared_core.providers.base import SendFirst
     from shared_core.tasks.spec import CallOptions, Payload
 
 T = TypeVar("T")
@@ -206,7 +207,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
+class Queue(JobCodec):
     """A codec that submits a job and waits for it.
 
     Attributes:
@@ -232,16 +233,18 @@ class Queue:
     ask_auth: bool = True
     clock: Callable[[], float] = time.monotonic
 
-    def flow(self, core: Core, route: Route, payload: Payload, options: CallOptions) -> Flow[Any]:
-        """Submit the job, wait for it and return the normalised answer."""
+    def begin(
+        self, core: Core, route: Route, payload: Payload, options: CallOptions, send: SendFirst
+    ) -> Flow[Flow[Any]]:
+        """Submit the job; see :class:`~shared_core.providers.base.Codec`."""
         route = self.place(route)
         request = self.submit(route, payload, options)
         started = self.clock()
         parse = read(request, lambda answer: (answer, self._ticket(answer, route)), core)
-        answer, ticket = yield from core.exchange(request, parse, callbacks=options.callbacks)
+        answer, ticket = yield from send(request, parse)
         job = _job(core, route, ticket)
         watch = Watch(core, job, options, self.interval, self.clock, started)
-        return (yield from carrying(watch, self._follow(watch, route, answer)))
+        return carrying(watch, self._follow(watch, route, answer))
 
     def resume(self, core: Core, route: Route, job: Job, options: CallOptions) -> Flow[Any]:
         """Go on waiting for *job* and return the normalised answer.
@@ -356,17 +359,11 @@ def _job(core: Core, route: Route, ticket: Ticket) -> Job:
     def hidden(text: str | None) -> str | None:
         return None if text is None else core.redact(text)
 
-    return Job(
-        provider=route.provider,
-        task=route.task,
-        model=route.model,
-        provider_id=route.provider_id,
+    return route.job(
         id=hidden(ticket.id),
         status_url=hidden(ticket.status_url),
         result_url=hidden(ticket.result_url),
         cancel_url=hidden(ticket.cancel_url),
-        base=route.base,
-        direct=route.direct,
     )
 
 

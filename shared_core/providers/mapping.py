@@ -26,6 +26,8 @@ MAX_AGE = 3600.0
 MOST_MODELS = 1000
 """Models kept; the oldest entry goes first."""
 
+_MAPPING = "inferenceProviderMapping"
+
 
 class MappingCache:
     """Mappings that were looked up, and those that were set by hand. Safe between threads.
@@ -142,10 +144,24 @@ def look_up(
     kept = None if refresh else cache.get(model)
     if kept is not None:
         return kept
+    page = yield from _page(core, model, timeout, callbacks)
+    moved = page.get("id")
+    if _MAPPING not in page and isinstance(moved, str) and moved.lower() != model.lower():
+        # A redirect to the new name that dropped the question: asked again, by that name.
+        page = yield from _page(core, moved, timeout, callbacks)
+    found = read_mapping(page)
+    cache.keep(model, found, time.monotonic())
+    return found
+
+
+def _page(
+    core: Core, model: str, timeout: float | None, callbacks: tuple[Any, ...]
+) -> Flow[dict[str, Any]]:
+    """Return the Hub's entry of *model* with its mapping; renamed models are redirected to."""
     address = f"{core.settings.hub_url}/api/models/{quote(model, safe='/')}"
     request = WireRequest(
         method="GET",
-        url=f"{address}?expand[]=inferenceProviderMapping",
+        url=f"{address}?expand[]={_MAPPING}",
         headers={"Accept": "application/json"},
         timeout=timeout,
         auth=not has_own_key(core.settings),
@@ -153,11 +169,16 @@ def look_up(
         operation="models.mapping",
         model=model,
     )
-    found: tuple[ProviderMapping, ...] = yield from core.exchange(
-        request, read(request, read_mapping, core), callbacks=callbacks
+    page: dict[str, Any] = yield from core.exchange(
+        request, read(request, _entry, core), callbacks=callbacks
     )
-    cache.keep(model, found, time.monotonic())
-    return found
+    return page
+
+
+def _entry(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("the Hub's model is not an object")
+    return value
 
 
 def read_mapping(value: Any) -> tuple[ProviderMapping, ...]:
@@ -166,8 +187,6 @@ def read_mapping(value: Any) -> tuple[ProviderMapping, ...]:
     Raises:
         ValueError: It is not such an entry.
     """
-    if not isinstance(value, dict):
-        raise ValueError("the Hub's model is not an object")
     return tuple(
         ProviderMapping(
             provider=entry.name,
@@ -178,7 +197,7 @@ def read_mapping(value: Any) -> tuple[ProviderMapping, ...]:
             adapter_weights_path=_text(entry.raw.get("adapterWeightsPath")),
             raw=entry.raw,
         )
-        for entry in provider_mapping(value.get("inferenceProviderMapping"))
+        for entry in provider_mapping(_entry(value).get(_MAPPING))
         if entry.provider_id
     )
 

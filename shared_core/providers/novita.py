@@ -16,13 +16,14 @@ from shared_core.errors import NotFoundError
 from shared_core.flow import Flow
 from shared_core.providers import openai_like
 from shared_core.providers.answers import Remote, maybe, said, text_at
-from shared_core.providers.base import Codec, Job, Route
+from shared_core.providers.base import Codec, Job, JobCodec, Route
 from shared_core.providers.exchange import Exchange, path_id, post, prompted
 from shared_core.providers.jobs import Queue, State, Ticket
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
     from shared_core.core import Core
+    from shared_core.providers.base import SendFirst
     from shared_core.tasks.spec import CallOptions, Payload
 
 INTERVAL = 0.5
@@ -71,21 +72,21 @@ _OLDER = Exchange(submit=_submit_older, decode=_video)
 
 
 @dataclass(frozen=True, slots=True)
-class _Video:
+class _Video(JobCodec):
     """The newer address, and the older one where there is nothing."""
 
     queued: Queue = _QUEUED
 
-    def flow(self, core: Core, route: Route, payload: Payload, options: CallOptions) -> Flow[Any]:
-        """Return the flow of one call."""
+    def begin(
+        self, core: Core, route: Route, payload: Payload, options: CallOptions, send: SendFirst
+    ) -> Flow[Flow[Any]]:
+        """Submit the job; see :class:`~shared_core.providers.base.Codec`."""
         try:
-            return (yield from self.queued.flow(core, route, payload, options))
+            return (yield from self.queued.begin(core, route, payload, options, send))
         except NotFoundError as error:
-            if error.job is not None:  # a job was queued: its own address is gone
-                raise
             unknown = error
         try:
-            return (yield from _OLDER.flow(core, route, payload, options))
+            return (yield from _OLDER.begin(core, route, payload, options, send))
         except NotFoundError:
             raise unknown from None
 

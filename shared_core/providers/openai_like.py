@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Of TGI only; the answer tells what there is to tell without having been asked.
 _TGI_ONLY = ("details", "return_full_text", "do_sample")
-_VECTOR_FIELDS = ("dimensions",)
+_VECTOR_FIELDS = ("dimensions", "encoding_format")
 
 
 def completions(path: str) -> Codec:

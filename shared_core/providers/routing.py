@@ -22,6 +22,7 @@ from shared_core.providers import registry
 from shared_core.providers.base import Job, ProviderMapping, Route
 
 if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
     from shared_core.core import Core
 
 SIMILAR = frozenset({"feature-extraction", "sentence-similarity"})
@@ -38,6 +39,7 @@ def resolve_route(
     mapping: ProviderMapping | None = None,
     timeout: float | None = None,
     callbacks: tuple[Any, ...] = (),
+    settings: Settings | None = None,
 ) -> Flow[Route]:
     """Return where a call goes. Nothing is sent unless a mapping has to be looked up.
 
@@ -51,6 +53,7 @@ def resolve_route(
         mapping: An entry at hand; nothing is looked up.
         timeout: Seconds to wait for the lookup.
         callbacks: Told of the lookup.
+        settings: Address and token of the call; None: those of *core*.
 
     Raises:
         UnsupportedTaskError: The provider does not serve the task, or not with this model;
@@ -58,23 +61,25 @@ def resolve_route(
         InvalidSettingError: Model or provider cannot be.
         APIError: The lookup failed.
     """
+    there = settings or core.settings
     own = provider is None or provider == registry.HF_INFERENCE
     if own or (model is not None and "://" in model):
         if own:
             registry.codec(registry.HF_INFERENCE, task)
-        base = _base(core, registry.HF_INFERENCE)
+        base = _base(there, registry.HF_INFERENCE)
         return Route(
             provider=registry.HF_INFERENCE,
             task=task,
             model=model or "",
             provider_id=provider_id or model or "",
             base=base,
+            settings=settings,
         )
     named = check_route(provider, None)
     if named is not None:
         registry.codec(named, task)
     hub_id = _hub_id(model, named, provider_id)
-    direct = goes_direct(core.settings, named)
+    direct = goes_direct(there, named)
     if mapping is None and provider_id is not None:
         if named is None:
             raise InvalidSettingError("provider_id needs provider=", setting="provider_id")
@@ -86,8 +91,8 @@ def resolve_route(
         if is_new:
             mappings.warn(mapping, hub_id)
         if mapping.provider == registry.HF_INFERENCE:
-            return (yield from resolve_route(core, hub_id, task, None))
-    return _route(core, mapping, hub_id, task, direct=direct)
+            return (yield from resolve_route(core, hub_id, task, None, settings=settings))
+    return _route(core, mapping, hub_id, task, direct=direct, settings=settings)
 
 
 def choose(
@@ -161,21 +166,30 @@ def _hub_id(model: str | None, provider: str | None, provider_id: str | None) ->
     return name
 
 
-def _route(core: Core, mapping: ProviderMapping, model: str, task: str, *, direct: bool) -> Route:
-    name = mapping.provider
+def _route(
+    core: Core,
+    mapping: ProviderMapping,
+    model: str,
+    task: str,
+    *,
+    direct: bool,
+    settings: Settings | None,
+) -> Route:
+    name, there = mapping.provider, settings or core.settings
     registry.codec(name, task)
     route = Route(
         provider=name,
         task=task,
         model=model,
         provider_id=_checked_id(mapping.provider_id),
-        base=_base(core, name),
+        base=_base(there, name),
         mapping=mapping,
+        settings=settings,
     )
-    return directed(core, route) if direct else route
+    return directed(there, route) if direct else route
 
 
-def directed(core: Core, route: Route) -> Route:
+def directed(settings: Settings, route: Route) -> Route:
     """Return *route* with the provider's own host, and settings that let its key go there."""
     base = DIRECT[route.provider]
     return replace(
@@ -183,7 +197,7 @@ def directed(core: Core, route: Route) -> Route:
         base=base,
         direct=True,
         auth_scheme=AUTH_SCHEMES.get(route.provider, "Bearer"),
-        settings=direct_settings(core.settings, base),
+        settings=direct_settings(settings, base),
     )
 
 
@@ -192,9 +206,16 @@ def route_of(core: Core, job: Job) -> Route:
 
     Raises:
         InvalidSettingError: It was queued with a provider's own key, and the client has none,
-            or the other way round, or at another address than the client's.
+            or the other way round, or at another address than the client's, or at an endpoint
+            of failover that the client does not have.
     """
-    direct = goes_direct(core.settings, job.provider)
+    settings = core.settings_at(job.endpoint) if job.endpoint else core.settings
+    if settings is None:
+        raise InvalidSettingError(
+            f"the job was queued at the endpoint {job.endpoint!r}, which this client does not have",
+            setting="resilience.failover",
+        )
+    direct = goes_direct(settings, job.provider)
     if direct != job.direct:
         key = "your key of the provider" if job.direct else "your Hugging Face token"
         raise InvalidSettingError(
@@ -205,10 +226,12 @@ def route_of(core: Core, job: Job) -> Route:
         task=job.task,
         model=job.model,
         provider_id=job.provider_id,
-        base=_base(core, job.provider),
+        base=_base(settings, job.provider),
+        settings=settings if job.endpoint else None,
+        endpoint=job.endpoint,
     )
     if direct:
-        return directed(core, route)
+        return directed(settings, route)
     if job.base != route.base:
         raise InvalidSettingError(
             f"the job was queued at {safe_url(job.base)[:200]}, and this client calls {route.base}",
@@ -217,8 +240,8 @@ def route_of(core: Core, job: Job) -> Route:
     return route
 
 
-def _base(core: Core, provider: str) -> str:
-    return f"{router_root(core.settings.base_url)}/{provider}"
+def _base(settings: Settings, provider: str) -> str:
+    return f"{router_root(settings.base_url)}/{provider}"
 
 
 def _checked_id(provider_id: str) -> str:

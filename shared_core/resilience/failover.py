@@ -2,17 +2,17 @@
 
 One attempt is one sweep: the endpoints are tried in the selector's order until one answers,
 without waiting in between. What moves a call on is a named rule; everything else is final. An
-endpoint's token and headers go to that endpoint alone. Once a piece of a stream was handed over
-nothing is tried elsewhere.
+endpoint that cannot do what is asked is passed over. An endpoint's token and headers go to that
+endpoint alone. Once a piece of a stream was handed over, or a provider has taken a job, nothing
+is tried elsewhere.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from shared_core.callbacks import FailoverEvent
 from shared_core.config.secrets import HiddenHeaders, TokenSource
@@ -26,16 +26,21 @@ from shared_core.errors import (
     NoEndpointAvailableError,
     RateLimiterRejectedError,
     RouterError,
+    UnsupportedTaskError,
 )
 from shared_core.flow import Flow
 from shared_core.resilience.retry import maybe_done, never_done
+from shared_core.resilience.selectors import Priority, Selector
+from shared_core.wire.messages import Place, WireRequest
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
     from shared_core.resilience.pipeline import CallInfo, Next, Tools
-    from shared_core.wire.messages import WireRequest
 
 Rule = Literal["unreachable", "unavailable", "other-provider"]
+Way: TypeAlias = "Callable[[Callable[..., Flow[Any]]], Flow[Any]]"
+"""Makes the flow of one attempt at an endpoint; gets what sends its request."""
+
 RULES: tuple[Rule, ...] = ("unreachable", "unavailable", "other-provider")
 
 
@@ -92,94 +97,14 @@ class FailoverEndpoint:
         return " ".join(parts)
 
 
-class Selector(Protocol):
-    """Puts endpoints into the order in which one sweep tries them. Pure."""
-
-    def order(
-        self, names: Sequence[str], turn: int, request: WireRequest, uniform: Uniform
-    ) -> Sequence[int]:
-        """Return the positions of *names*, first choice first.
-
-        Args:
-            names: The endpoints.
-            turn: Number of the sweep, from 0.
-            request: What is to be sent.
-            uniform: Source of randomness.
-        """
-        ...
-
-
-Uniform = Callable[[float, float], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Priority:
-    """The first that works, in the order given."""
-
-    def order(
-        self, names: Sequence[str], turn: int, request: WireRequest, uniform: Uniform
-    ) -> Sequence[int]:
-        """Return the positions as they are."""
-        return range(len(names))
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRobin:
-    """Each sweep begins one further on."""
-
-    def order(
-        self, names: Sequence[str], turn: int, request: WireRequest, uniform: Uniform
-    ) -> Sequence[int]:
-        """Return the positions from *turn* on, and around."""
-        return [(turn + step) % len(names) for step in range(len(names))]
-
-
-@dataclass(frozen=True, slots=True)
-class Random:
-    """A new order for each sweep."""
-
-    def order(
-        self, names: Sequence[str], turn: int, request: WireRequest, uniform: Uniform
-    ) -> Sequence[int]:
-        """Return the positions shuffled."""
-        return sorted(range(len(names)), key=lambda _: uniform(0.0, 1.0))
-
-
-@dataclass(frozen=True, slots=True)
-class Sticky:
-    """The same endpoint for the same key, also when others come or go (rendezvous hashing).
-
-    Attributes:
-        key: The key, or ``key(request)``; None: the ``user`` of the request, so that the calls
-            of one user meet a warm cache.
-    """
-
-    key: str | Callable[[WireRequest], str] | None = None
-
-    def order(
-        self, names: Sequence[str], turn: int, request: WireRequest, uniform: Uniform
-    ) -> Sequence[int]:
-        """Return the positions by the hash of key and name."""
-        if callable(self.key):
-            key = self.key(request)
-        elif self.key is not None:
-            key = self.key
-        else:
-            body = request.json
-            key = str(body.get("user", "")) if isinstance(body, Mapping) else ""
-
-        def weight(at: int) -> bytes:
-            return hashlib.sha256(f"{key}\0{names[at]}".encode()).digest()
-
-        return sorted(range(len(names)), key=weight)
-
-
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """Where else a call may go, and when. For chat and embeddings; other calls have one place.
+    """Where else a call may go, and when. For chat, responses, tasks and embeddings; calls to the
+    Hub have one place.
 
-    Embeddings use the endpoints that have a ``base_url``, and never their ``model``: vectors of
-    two models cannot be compared.
+    Embeddings, and tasks whose results are compared (feature-extraction, sentence-similarity,
+    text-ranking), are always made with the model of the call: vectors and scores of two models
+    cannot be compared.
 
     Attributes:
         endpoints: The endpoints, at least one. The client's own is not among them by itself.
@@ -271,20 +196,51 @@ class Member:
         self.healthy = True
         self.settings = None if own is None else settings_of(endpoint, own)
 
-    def request(self, request: WireRequest) -> WireRequest | None:
-        """Return *request* as it goes to this endpoint, None if it cannot go there."""
-        assert request.rebuild is not None and self.settings is not None
+    def way(self, request: WireRequest) -> Way:
+        """Return what sends *request* to this endpoint.
+
+        Raises:
+            UnsupportedTaskError: The endpoint cannot do it.
+            MissingTokenError: There is no key that may be sent there.
+        """
+        assert self.settings is not None
         if lost_key(self.endpoint):
             raise MissingTokenError(
                 f"the endpoint {self.name} lost its api_key when it was pickled",
                 guidance="Give the api_key of an endpoint as a module-level function, or build "
                 "the client where it is used.",
             )
-        made = request.rebuild(self.settings, self.endpoint.model, self.endpoint.provider)
-        if made is None:
-            return None
+        reroute, rebuild, endpoint = request.reroute, request.rebuild, self.endpoint
+        if reroute is not None:
+            place = Place(
+                name=self.name,
+                settings=self.settings,
+                own_address=endpoint.base_url is not None,
+                model=endpoint.model,
+                provider=endpoint.provider,
+            )
+            return lambda send: reroute(
+                place, lambda made, begin: send(self._own(made, request), begin)
+            )
+        assert rebuild is not None
+        made = self._own(rebuild(self.settings, endpoint.model, endpoint.provider), request)
+        return lambda send: send(made, None)
+
+    def _own(self, made: WireRequest, asked: WireRequest) -> WireRequest:
+        """Return *made* with the settings of this endpoint.
+
+        Raises:
+            MissingTokenError: It goes to a provider's own host, with a key that is another's.
+        """
+        assert self.settings is not None
         settings = made.settings or self.settings  # a provider called directly has its own
-        return replace(made, settings=settings, expires=request.expires)
+        direct = origin_of(settings.base_url) != origin_of(self.settings.base_url)
+        if direct and self.endpoint.api_key is None and made.provider != asked.provider:
+            raise MissingTokenError(
+                f"the client's key is not Hugging Face's, and may not be that of {made.provider}",
+                guidance=f"Give the endpoint {self.name!r} an api_key of its own.",
+            )
+        return replace(made, settings=settings, expires=asked.expires)
 
     @property
     def health_url(self) -> str:
@@ -364,30 +320,61 @@ class Pool:
         members = [self.members[at] for at in order]
         return sorted(members, key=lambda member: not member.healthy)
 
+    def settings_of(self, name: str) -> Settings | None:
+        """Return the settings of the endpoint *name*, None if there is none."""
+        return next((one.settings for one in self.members if one.name == name), None)
+
     def layer(self, call: CallInfo, then: Next) -> Flow[Any]:
         """Try the endpoints until one answers."""
-        if call.request.rebuild is None:
+        asked = call.request
+        if asked.rebuild is None and asked.reroute is None:
             return (yield from then(call))
         errors: list[tuple[str, RouterError]] = []
-        planned = [(member, member.request(call.request)) for member in self.sweep(call.request)]
-        ways = [(member, request) for member, request in planned if request is not None]
-        if not ways:
-            return (yield from then(call))
-        for at, (member, request) in enumerate(ways):
-            call.trace.endpoint = member.name
-            inner = replace(call, request=request, endpoint=member.name)
+        failed: list[tuple[str, RouterError]] = []
+
+        def sending(member: Member) -> Callable[..., Flow[Any]]:
+            def send(request: WireRequest, begin: Any) -> Flow[Any]:
+                if failed:
+                    name, error = failed.pop()
+                    told = {"endpoint": name, "target": member.name, "error": error}
+                    call.tell("on_failover", FailoverEvent, **told)
+                call.trace.endpoint = member.name
+                context = replace(
+                    call.context, model=request.model, provider=request.provider, url=request.url
+                )
+                begin = begin or call.begin
+                return then(
+                    replace(
+                        call, request=request, context=context, begin=begin, endpoint=member.name
+                    )
+                )
+
+            return send
+
+        for member, way in self._ways(asked, errors):
             try:
-                return (yield from then(inner))
-            except RouterError as error:
+                return (yield from way(sending(member)))
+            except UnsupportedTaskError as error:
                 errors.append((member.name, error))
+            except RouterError as error:
+                failed[:] = [(member.name, error)]
+                errors += failed
                 late = call.expires is not None and self._tools.clock() >= call.expires
                 if late or not self.policy.moves_on(error):
                     raise
-                if at + 1 < len(ways):
-                    target = ways[at + 1][0].name
-                    facts = {"endpoint": member.name, "target": target, "error": error}
-                    call.tell("on_failover", FailoverEvent, **facts)
         raise verdict(errors)
+
+    def _ways(
+        self, request: WireRequest, errors: list[tuple[str, RouterError]]
+    ) -> list[tuple[Member, Way]]:
+        """Return the endpoints in order, each with its way; *errors* gets those that have none."""
+        ways = []
+        for member in self.sweep(request):
+            try:
+                ways.append((member, member.way(request)))
+            except UnsupportedTaskError as error:
+                errors.append((member.name, error))
+        return ways
 
 
 def verdict(errors: Sequence[tuple[str, RouterError]]) -> RouterError:
@@ -397,7 +384,8 @@ def verdict(errors: Sequence[tuple[str, RouterError]]) -> RouterError:
     where nothing was sent at all, :class:`NoEndpointAvailableError`.
 
     Args:
-        errors: Name and error of each endpoint, in the order tried.
+        errors: Name and error of each endpoint, in the order tried, those that were passed over
+            among them.
     """
     causes = [error for _, error in errors if isinstance(error, APIError)]
     if causes:

@@ -32,7 +32,8 @@ from shared_core.flow import Flow
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
     from shared_core.core import CallContext
-    from shared_core.resilience.circuit_breaker import BreakerPolicy, CircuitBreakers
+    from shared_core.resilience.breakers import CircuitBreakers
+    from shared_core.resilience.circuit_breaker import BreakerPolicy
     from shared_core.resilience.failover import Failover, Pool
     from shared_core.resilience.rate_limiter import RateLimit, RateLimiters
     from shared_core.resilience.retry import RetryPolicy
@@ -239,7 +240,7 @@ class Pipeline:
             self.pool = Pool(policy.failover, tools)
             layers.append(self.pool.layer)
         if policy.breaker is not None:
-            from shared_core.resilience.circuit_breaker import CircuitBreakers
+            from shared_core.resilience.breakers import CircuitBreakers
 
             self.breakers = CircuitBreakers(policy.breaker, tools)
             layers.append(self.breakers.layer)

@@ -24,7 +24,7 @@ from shared_core.errors import (
     from_error_object,
 )
 from shared_core.responses.items import read_item
-from shared_core.responses.response import failure, read_response
+from shared_core.responses.response import failure, read_response, without_credentials
 from shared_core.responses.types import Response, ResponseUpdate
 from shared_core.wire.sse import EventTooLargeError, SSEDecoder, SSEEvent
 
@@ -211,6 +211,8 @@ class ResponseDecoder:
         if kind == "error" or (is_error_object(value) and "response" not in value):
             self.error = self._reported(value)
             return
+        if isinstance(value.get("response"), dict):
+            value = {**value, "response": without_credentials(value["response"])}
         delta = text_or_empty(value.get("delta"))
         update = ResponseUpdate(
             kind,

@@ -121,34 +121,56 @@ def _item(item: Any, field: str) -> list[dict[str, Any]]:
     if isinstance(item, OutputItem | FunctionCallOutput | MCPApprovalResponse):
         return [plain(item.to_input(), field)]
     if isinstance(item, ChatMessage):
-        return _message(item)
+        return _message(item, field)
     if isinstance(item, Mapping) and (item.get("type") or item.get("role")):
         return [plain(item, field)]
     raise refused(field, "text, a ChatMessage, an item or a dict with type", item, show=False)
 
 
-def _message(message: ChatMessage) -> list[dict[str, Any]]:
+def _message(message: ChatMessage, field: str) -> list[dict[str, Any]]:
     """Return a chat message as items: its text, then its calls, or the answer to a call."""
     (wire,) = encode([message])
     content = wire.get("content")
     if message.role == "tool":
-        return [FunctionCallOutput(wire["tool_call_id"], _as_text(content)).to_input()]
-    items: list[dict[str, Any]] = []
-    if content:
-        parts = content if isinstance(content, str) else [_part(part) for part in content]
-        items.append({"role": message.role, "content": parts})
-    for call in wire.get("tool_calls", ()):
-        items.append({"type": "function_call", "call_id": call["id"], **call["function"]})
-    return items
+        text = _as_text(content, field)
+        return [FunctionCallOutput(wire["tool_call_id"], text).to_input()]
+    if message.role == "assistant":
+        return _said(content, message.refusal, field) + [
+            {"type": "function_call", "call_id": call["id"], **call["function"]}
+            for call in wire.get("tool_calls", ())
+        ]
+    if not content:
+        return []
+    parts = content if isinstance(content, str) else [_part(part, field) for part in content]
+    return [{"role": message.role, "content": parts}]
 
 
-def _as_text(content: Any) -> str:
+def _said(content: Any, refusal: str | None, field: str) -> list[dict[str, Any]]:
+    """Return what an assistant said, in the form of an answer: llama.cpp takes no other."""
+    texts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    parts: list[dict[str, Any]] = []
+    for part in texts or ():
+        if part["type"] not in ("text", "output_text", "refusal"):
+            raise refused(field, "text, as all that an assistant may say", part, show=False)
+        if part["type"] == "text":
+            part = {"type": "output_text", "text": part["text"], "annotations": []}
+        if part.get("text") != "":
+            parts.append(part)
+    if refusal:
+        parts.append({"type": "refusal", "refusal": refusal})
+    return [{"type": "message", "role": "assistant", "content": parts}] if parts else []
+
+
+def _as_text(content: Any, field: str) -> str:
     if isinstance(content, str):
         return content
-    return "".join(str(part.get("text") or "") for part in content or ())
+    for part in content or ():
+        if part["type"] != "text":
+            raise refused(field, "text, as all results of functions", part, show=False)
+    return "".join(part["text"] for part in content or ())
 
 
-def _part(part: dict[str, Any]) -> dict[str, Any]:
+def _part(part: dict[str, Any], field: str) -> dict[str, Any]:
     kind = part.get("type")
     if kind == "text":
         return {"type": "input_text", "text": part["text"]}
@@ -158,6 +180,13 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
         return {**wire, "detail": image["detail"]} if image.get("detail") else wire
     if kind == "file":
         return {"type": "input_file", **part["file"]}
+    if kind in ("input_audio", "video_url"):
+        raise InvalidSettingError(
+            f"{field} holds {'sound' if kind == 'input_audio' else 'video'}, which the Responses "
+            "API does not take",
+            setting="input",
+            guidance="Ask with client.chat, or send text, images and files.",
+        )
     return part
 
 
@@ -178,7 +207,9 @@ def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
     ]
     body: dict[str, Any] = {"tools": wire} if wire else {}
     choice = given.get("tool_choice")
-    if choice is not None:
+    if isinstance(choice, Mapping) and choice.get("type", "function") != "function":
+        body["tool_choice"] = plain(choice, "tool_choice")  # of a kind of its own, e.g. MCP
+    elif choice is not None:
         known = functions or wire  # "required" is satisfied by an MCP tool too
         wanted = tool_choice(choice, known)
         if wanted is not None:

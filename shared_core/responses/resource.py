@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from shared_core.chat.request import elsewhere
 from shared_core.chat.response import Answered
 from shared_core.chat.stream_state import Observers, StreamState
-from shared_core.config.validate import split_model
-from shared_core.flow import Flow, Receive
+from shared_core.config.providers import goes_direct
+from shared_core.errors import UnsupportedTaskError
+from shared_core.flow import Flow
 from shared_core.responses.decoder import ResponseDecoder
 from shared_core.responses.params import ResponseParams
 from shared_core.responses.request import Input, build
@@ -19,10 +22,12 @@ from shared_core.responses.stream import (
     ResponseStream,
 )
 from shared_core.responses.types import Response
+from shared_core.streaming.opening import aopen_stream, open_stream, read_ahead
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.callbacks import Callback
+    from shared_core.config.settings import Settings
     from shared_core.core import Core
 
 
@@ -32,26 +37,21 @@ def _built(
     """Return the request, able to be made again for another endpoint if that may be needed."""
     request = build(core.settings, given, params, stream=stream, defaults=core.defaults)
     if core.rebuilds:
-        request.rebuild = lambda settings, model, provider: build(
-            settings,
-            given,
-            _elsewhere(params, model, provider),
-            stream=stream,
-            defaults=core.defaults,
-        )
+
+        def rebuild(settings: Settings, model: str | None, provider: str | None) -> WireRequest:
+            there, defaults = elsewhere(
+                params, core.defaults, core.settings, settings, model, provider
+            )
+            if goes_direct(settings, there.get("provider") or defaults.provider):
+                raise UnsupportedTaskError(
+                    "the Responses API is asked at the router, which takes a token of Hugging "
+                    "Face, and the key is a provider's own"
+                )
+            changed = cast("ResponseParams", there)
+            return build(settings, given, changed, stream=stream, defaults=defaults)
+
+        request.rebuild = rebuild
     return request
-
-
-def _elsewhere(params: ResponseParams, model: str | None, provider: str | None) -> ResponseParams:
-    """Return *params* with what an endpoint has of its own: its model, its provider."""
-    if model is None and provider is None:
-        return params
-    changed: dict[str, Any] = {**params, "provider": provider, "policy": None}
-    if model is not None:
-        changed["model"] = model
-    elif isinstance(changed.get("model"), str):
-        changed["model"] = split_model(changed["model"])[0]
-    return cast("ResponseParams", changed)
 
 
 def _creating(core: Core, given: Input | Sequence[Input], params: ResponseParams) -> Flow[Response]:
@@ -87,19 +87,15 @@ def _streaming(
         decoder = ResponseDecoder(
             answered, max_event_bytes=core.settings.limits.max_event_bytes + len(_whole(answer))
         )
-        state = StreamState(answered, cast("Any", decoder), observers)
+        state: Any = StreamState(answered, cast("Any", decoder), observers)
         if isinstance(answer, WireResponse):
             whole = response_of(answer.content, answered)  # raises what is wrong with it
             state.packet(_as_event(answer.content, whole.status))
             return kind(None, state)
         opened.append(answer)
         stream = kind(answer, state)
-        while core.reads_ahead and not state.begun:
-            packet = yield Receive(stream._mover._packets)
-            if state.packet(packet):
-                answer.keep_alive()
-        if state.failed_at_once and state.error is not None:
-            raise state.error
+        if core.reads_ahead:
+            yield from read_ahead(stream)
         return stream
 
     return core.open(request, begin, callbacks=_callbacks(params), context=context)
@@ -168,14 +164,8 @@ class Responses:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-        opened: list[Any] = []
-        flow = _streaming(self._core, input, params, ResponseStream, opened)
-        try:
-            stream: ResponseStream = self._run(flow)
-            opened[:] = [other for other in opened if other is not stream._source]
-        finally:
-            for abandoned in opened:
-                abandoned.close()
+        opening = partial(_streaming, self._core, input, params, ResponseStream)
+        stream: ResponseStream = open_stream(self._run, opening)
         return stream
 
 
@@ -220,16 +210,5 @@ class AsyncResponses:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The call failed; the class says how.
         """
-
-        async def start() -> AsyncResponseStream:
-            opened: list[Any] = []
-            flow = _streaming(self._core, input, params, AsyncResponseStream, opened)
-            try:
-                stream: AsyncResponseStream = await self._run(flow)
-                opened[:] = [other for other in opened if other is not stream._source]
-            finally:
-                for abandoned in opened:
-                    await abandoned.aclose()
-            return stream
-
-        return AsyncResponseStreamOpening(start)
+        opening = partial(_streaming, self._core, input, params, AsyncResponseStream)
+        return AsyncResponseStreamOpening(partial(aopen_stream, self._run, opening))

@@ -90,8 +90,29 @@ def read_response(value: Mapping[str, Any], answered: Answered) -> Response:
         request_id=answered.request_id,
         provider=answered.serving_provider,
         headers=answered.headers,
-        raw=dict(value),
+        raw=without_credentials(value),
     )
+
+
+_CREDENTIALS = ("headers", "authorization")
+
+
+def without_credentials(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a response object without the credentials of the tools that it repeats.
+
+    Args:
+        value: JSON object.
+    """
+    tools = value.get("tools")
+    if not isinstance(tools, list):
+        return dict(value)
+    kept = [
+        {name: item for name, item in tool.items() if name not in _CREDENTIALS}
+        if isinstance(tool, dict) and tool.get("type") == "mcp"
+        else tool
+        for tool in tools
+    ]
+    return {**value, "tools": kept}
 
 
 def read_output(output: Any) -> list[OutputItem]:

@@ -14,7 +14,7 @@ from shared_core.responses.items import (
     OutputMessage,
     ReasoningItem,
 )
-from shared_core.wire.messages import Headers
+from shared_core.wire.messages import ENDPOINT_HEADER, Headers
 
 
 @dataclass(slots=True)
@@ -32,7 +32,8 @@ class Response:
         request_id: ``x-request-id``.
         provider: Who served the call, as the router says.
         headers: Response headers.
-        raw: The response as it came; of a partial one what is known.
+        raw: The response as it came, but for credentials of MCP tools, which servers repeat; of
+            a partial one what is known.
     """
 
     id: str = ""
@@ -45,7 +46,12 @@ class Response:
     request_id: str | None = None
     provider: str | None = None
     headers: Headers = field(default_factory=Headers)
-    raw: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Name of the endpoint that answered, if the client has failover."""
+        return self.headers.get(ENDPOINT_HEADER)
 
     @property
     def output_text(self) -> str:

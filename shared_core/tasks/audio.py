@@ -14,7 +14,7 @@ from shared_core.media.input import AudioInput
 from shared_core.tasks.params import (
     TableInput,
     columns,
-    options,
+    generation,
     parameters,
     timestamps,
     with_file,
@@ -36,12 +36,13 @@ def automatic_speech_recognition(
         audio: The recording.
         return_timestamps: Whether to return pieces with times; ``"word"`` and ``"char"`` for
             models that can.
-        generation_parameters: Parameters of the generation, e.g. ``{"max_new_tokens": 100}``.
+        generation_parameters: Parameters of the generation, e.g. ``{"max_new_tokens": 100}``;
+            those that are specified are checked, others are sent as they are.
         **call: See :class:`~shared_core.tasks.spec.Call`.
     """
     given = parameters(
         return_timestamps=(return_timestamps, timestamps),
-        generation_parameters=(generation_parameters, options),
+        generation_parameters=(generation_parameters, generation),
     )
     return with_file(audio, "audio", "audio", given=given)
 
@@ -95,7 +96,7 @@ def text_to_speech(
     return Payload(
         inputs=some_text("text", text),
         parameters=parameters(
-            voice=(voice, some_text), generation_parameters=(generation_parameters, options)
+            voice=(voice, some_text), generation_parameters=(generation_parameters, generation)
         ),
     )
 
@@ -112,12 +113,15 @@ def text_to_audio(
     """
     return Payload(
         inputs=some_text("text", text),
-        parameters=parameters(generation_parameters=(generation_parameters, options)),
+        parameters=parameters(generation_parameters=(generation_parameters, generation)),
     )
 
 
 def tabular_classification(table: TableInput, **call: Unpack[Call]) -> Payload:
     """Say which class each row of a table belongs to.
+
+    Sent as ``{"inputs": {"data": ...}}``, which has been seen to work; a server that wants
+    ``{"table": ...}`` gets that from ``extra_body={"inputs": None, "table": ...}``.
 
     Args:
         table: Column -> cells, all of the same length; cells are sent as text. A pandas
@@ -128,7 +132,7 @@ def tabular_classification(table: TableInput, **call: Unpack[Call]) -> Payload:
 
 
 def tabular_regression(table: TableInput, **call: Unpack[Call]) -> Payload:
-    """Say which number belongs to each row of a table.
+    """Say which number belongs to each row of a table; sent as in tabular_classification.
 
     Args:
         table: Column -> cells, all of the same length; cells are sent as text. A pandas

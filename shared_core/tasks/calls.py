@@ -5,38 +5,33 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
-from urllib.parse import urlsplit
 
-from shared_core.config.checks import refused
 from shared_core.config.plain import plain
-from shared_core.config.providers import router_root
-from shared_core.config.validate import (
-    check_route,
-    check_url,
-    is_hf_host,
-    split_model,
-    unknown_keyword,
-)
-from shared_core.constants import POLICIES
-from shared_core.errors import (
-    APIResponseValidationError,
-    InvalidSettingError,
-    UnsupportedTaskError,
-)
+from shared_core.config.validate import unknown_keyword
+from shared_core.errors import APIResponseValidationError, InvalidSettingError, RouterError
 from shared_core.flow import Flow
+from shared_core.media.output import Media
+from shared_core.tasks.generated import Generation
+from shared_core.tasks.media_results import Depth, Transcription
 from shared_core.tasks.params import options as json_options
 from shared_core.tasks.params import with_file
+from shared_core.tasks.results import TableAnswer, WrittenText
 from shared_core.tasks.spec import CALL_KEYWORDS, Call, CallOptions, Payload, TaskSpec
+from shared_core.tasks.unsupported import Ask, forgiving
+from shared_core.tasks.ways import choose, elsewhere, find_way, moves
 
 if TYPE_CHECKING:
     from shared_core.core import Core
     from shared_core.providers.base import Codec, Route
+    from shared_core.tasks.ways import Attempt, Send
+    from shared_core.wire.messages import WireRequest
 
 R = TypeVar("R")
 
-HF_INFERENCE = "hf-inference"
-_EMBEDDERS = ("feature-extraction", "sentence-similarity")
+_NAMED = (Media, Depth, Generation, TableAnswer, Transcription, WrittenText)
+"""Results with ``endpoint``; lists and arrays cannot have it."""
 
 
 def calling(
@@ -63,11 +58,18 @@ def calling(
     """
     payload, call, options = prepare(core, spec, args, kwargs)
     model, provider = choose(core, spec.id, call)
-    route, codec = yield from find_way(core, spec.id, model, provider, options, known=known)
-    payload = yield from with_fetched_file(core, payload, route, options)
-    value = yield from codec.flow(core, route, payload, options)
+    if moves(core, model):
+        ask = _anywhere(core, spec.id, call, options, known=known)
+    else:
+        route, codec = yield from find_way(core, spec.id, model, provider, options, known=known)
+        provider = route.provider
+        ask = _there(core, route, codec, options)
+    payload = yield from with_fetched_file(core, payload, spec.id, model, provider, options)
+    if options.drop_unsupported:
+        ask = forgiving(core, model, ask)
+    route, value = yield from ask(payload)
     try:
-        return spec.result(value)
+        return _answered_by(route.endpoint, spec.result(value))
     except ValueError as exc:
         reason = str(exc)
     raise APIResponseValidationError(
@@ -79,6 +81,70 @@ def calling(
         provider=route.provider,
         url=route.base,
     )
+
+
+def _there(core: Core, route: Route, codec: Codec, options: CallOptions) -> Ask:
+    """Return what asks at one place; it returns the route and the normalised answer."""
+
+    def ask(payload: Payload) -> Flow[tuple[Route, Any]]:
+        return route, (yield from codec.flow(core, route, payload, options))
+
+    return ask
+
+
+def _anywhere(
+    core: Core, task: str, call: Mapping[str, Any], options: CallOptions, *, known: bool
+) -> Ask:
+    """Return what asks at the endpoints of failover."""
+
+    def ask(payload: Payload) -> Flow[tuple[Route, Any]]:
+        attempt = beginning(core, payload, options)
+        way = elsewhere(core, task, payload, call, options, attempt, known=known)
+        route, rest = yield from way
+        return route, (yield from _staying(route, rest))
+
+    return ask
+
+
+def _answered_by(endpoint: str, result: R) -> R:
+    """Return *result* with the name of the endpoint, where a result is one object."""
+    if endpoint and isinstance(result, _NAMED):
+        return replace(result, endpoint=endpoint)
+    return result
+
+
+def beginning(core: Core, payload: Payload, options: CallOptions) -> Attempt:
+    """Return the attempt that sends a call to an endpoint of failover.
+
+    It returns the route and the flow of the rest, which stays with that endpoint.
+    """
+
+    def attempt(route: Route, codec: Codec, send: Send) -> Flow[Any]:
+        def first(request: WireRequest, parse: Callable[[Any], Any]) -> Flow[Any]:
+            def begin(answer: Any) -> Flow[Any]:
+                return parse(answer)
+                yield  # a generator that never suspends
+
+            return send(request, begin)
+
+        rest = yield from codec.begin(core, route, payload, options, first)
+        return route, rest
+
+    return attempt
+
+
+def _staying(route: Route, rest: Flow[Any]) -> Flow[Any]:
+    """Run what follows the first answer; errors say why no other endpoint was tried."""
+    try:
+        return (yield from rest)
+    except RouterError as error:
+        if error.job is not None:
+            error.guidance = (
+                f"The endpoint {route.endpoint!r} has taken the job, which may be billed, so no "
+                "other was tried: client.providers.resume(error.job) goes on with it. "
+                f"{error.guidance or ''}".rstrip()
+            )
+        raise
 
 
 def prepare(
@@ -110,107 +176,13 @@ def parameters_of(build: Callable[..., Any]) -> frozenset[str]:
     )
 
 
-def choose(core: Core, task: str, call: Mapping[str, Any]) -> tuple[str | None, str]:
-    """Return the model and the provider of a call.
-
-    What the call says wins over the client's defaults; a suffix of the model names the provider.
-
-    Raises:
-        InvalidSettingError: Model and provider contradict each other, or one is not a name.
-    """
-    defaults = core.defaults
-    model, provider = call.get("model"), call.get("provider")
-    own = model is not None
-    if model is None:
-        model = (defaults.embedding_model if task in _EMBEDDERS else None) or defaults.model
-    if model is not None and not (isinstance(model, str) and model.strip() == model and model):
-        raise refused("model", "a Hub id such as 'org/name', or a URL", model)
-    if provider is not None and provider != "auto":
-        check_route(provider, None)
-    if model is not None and "://" in model:
-        return _server(model, provider)
-    suffix = None
-    if model is not None:
-        model, suffix = split_model(model)
-    if suffix in POLICIES:
-        raise InvalidSettingError(
-            f"model has the suffix ':{suffix}', which is for chat only",
-            setting="model",
-            guidance="Leave it out, or name a provider: provider='auto' takes the first one.",
-        )
-    if own and provider is not None and suffix not in (None, provider):
-        raise InvalidSettingError(
-            f"model has the suffix ':{suffix}', which contradicts provider={provider!r}",
-            setting="provider",
-        )
-    return model, provider or suffix or defaults.provider or HF_INFERENCE
-
-
-def _server(model: str, provider: str | None) -> tuple[str, str]:
-    check_url(model, setting="model")
-    if provider not in (None, "auto", HF_INFERENCE):
-        raise InvalidSettingError(
-            f"provider={provider!r} needs a Hub id, but model is the address of a server",
-            setting="provider",
-        )
-    return model, HF_INFERENCE
-
-
-def find_way(
+def with_fetched_file(
     core: Core,
+    payload: Payload,
     task: str,
     model: str | None,
     provider: str,
     options: CallOptions,
-    *,
-    known: bool = True,
-) -> Flow[tuple[Route, Codec]]:
-    """Return where a call goes and who speaks the language there.
-
-    Raises:
-        UnsupportedTaskError: The provider does not serve the task; nothing was sent.
-        APIError: Looking the provider's model id up failed.
-    """
-    from shared_core.providers import registry
-    from shared_core.providers.base import Route
-    from shared_core.providers.routing import resolve_route
-
-    if provider == HF_INFERENCE:
-        from shared_core.providers.hf_inference import CODEC, TASKS
-
-        if known and task not in TASKS and not _own_server(core, model):
-            raise _not_served(task, registry.providers_of(task))
-        base = router_root(core.settings.base_url) + f"/{HF_INFERENCE}"
-        name = model or ""
-        route = Route(provider=HF_INFERENCE, task=task, model=name, provider_id=name, base=base)
-        return route, CODEC
-    route = yield from resolve_route(
-        core,
-        model,
-        task,
-        provider,
-        provider_id=options.provider_id,
-        timeout=options.timeout,
-        callbacks=options.callbacks,
-    )
-    return route, registry.codec(route.provider, task)
-
-
-def _not_served(task: str, others: Sequence[str]) -> UnsupportedTaskError:
-    instead = f"provider= one of {', '.join(others)}, or " if others else ""
-    return UnsupportedTaskError(
-        f"hf-inference does not serve {task}",
-        guidance=f"Pass {instead}model='https://...' of a server of your own.",
-    )
-
-
-def _own_server(core: Core, model: str | None) -> bool:
-    address = model if model and "://" in model else core.settings.base_url
-    return not is_hf_host(urlsplit(address).hostname)
-
-
-def with_fetched_file(
-    core: Core, payload: Payload, route: Route, options: CallOptions
 ) -> Flow[Payload]:
     """Return *payload* with the bytes of its file, if that is to be downloaded first.
 
@@ -224,10 +196,10 @@ def with_fetched_file(
     media = yield from fetching(
         core,
         payload.url,
-        operation=route.task,
+        operation=task,
         timeout=options.timeout,
-        model=route.model or None,
-        provider=route.provider,
+        model=model,
+        provider=provider,
         allow_private=options.allow_private_urls,
         callbacks=options.callbacks,
     )

@@ -11,7 +11,8 @@ from typing import Any, Unpack
 
 from shared_core.config.checks import boolean, number, text, whole_number
 from shared_core.media.input import ImageInput
-from shared_core.tasks.params import options, parameters, size, texts, with_file
+from shared_core.tasks.params import grammar as check_grammar
+from shared_core.tasks.params import parameters, size, texts, with_file
 from shared_core.tasks.spec import Call, Payload
 
 Size = tuple[int, int] | Mapping[str, int]
@@ -58,7 +59,8 @@ def text_generation(
         seed: Makes random choices repeatable.
         repetition_penalty: Above 0; 1 is none.
         frequency_penalty: -2 to 2; 0 is none.
-        return_full_text: Whether the prompt is returned too.
+        return_full_text: Whether the prompt is returned too. TGI leaves it out by default;
+            models that run on plain transformers may return it.
         details: Whether to return ``details``: tokens, reason of the end.
         decoder_input_details: Whether details tell the tokens of the prompt; needs
             ``details=True``.
@@ -67,7 +69,7 @@ def text_generation(
         truncate: Tokens of the prompt to keep, counted from its end.
         typical_p: Above 0 and below 1.
         watermark: Whether to mark the text as made by a machine.
-        grammar: ``{"type": "json" or "regex", "value": ...}``.
+        grammar: ``{"type": "json", "json_schema" or "regex", "value": ...}``.
         adapter_id: LoRA adapter to use.
         **call: See :class:`~shared_core.tasks.spec.Call`.
     """
@@ -91,7 +93,7 @@ def text_generation(
             truncate=(truncate, _COUNT),
             typical_p=(typical_p, number(0, 1)),
             watermark=(watermark, boolean),
-            grammar=(grammar, options),
+            grammar=(grammar, check_grammar),
             adapter_id=(adapter_id, text),
         ),
     )

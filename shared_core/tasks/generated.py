@@ -60,14 +60,17 @@ class Generation:
     """Text that continues a prompt.
 
     Attributes:
-        text: The text, without the prompt unless ``return_full_text=True``.
+        text: The text as the server gives it: on TGI without the prompt unless
+            ``return_full_text=True``.
         details: How it came to be, if asked for and the server knows.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     text: str
     details: GenerationDetails | None = None
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text

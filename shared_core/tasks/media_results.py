@@ -117,11 +117,13 @@ class Depth:
         image: The depths as a grey image, if the server made one.
         values: The depths as the server gave them, usually rows of numbers, or None.
         raw: What the server sent, without the image.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     image: Media | None
     values: Any = field(default=None, repr=False)
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
 
 def depth(value: Any, /) -> Depth:
@@ -163,11 +165,13 @@ class Transcription:
         text: The whole text.
         chunks: Its pieces with times, if they were asked for.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     text: str
     chunks: list[SpokenChunk]
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text

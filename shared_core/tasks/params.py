@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from shared_core.config.checks import refused, text
+from shared_core.config.checks import boolean, number, refused, text, whole_number
 from shared_core.config.plain import plain
 from shared_core.errors import InvalidSettingError
 from shared_core.media.input import Kind, load
@@ -74,6 +74,42 @@ def options(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise refused(name, "a dict", value, show=False)
     return {key: item for key, item in plain(value, name).items() if item is not None}
+
+
+def generation(name: str, value: Any) -> dict[str, Any]:
+    """Return the parameters of a generation: those that are specified are checked, others kept."""
+    given = options(name, value)
+    for key, check in _GENERATION.items():
+        if key in given:
+            check(f"{name}.{key}", given[key])
+    return given
+
+
+def _early_stopping(name: str, value: Any) -> None:
+    if not isinstance(value, bool) and value != "never":
+        raise refused(name, "True, False or 'never'", value)
+
+
+_ANY, _COUNT = number(-1e9, 1e9), whole_number(0)
+_GENERATION: dict[str, Check] = {
+    **dict.fromkeys(("do_sample", "use_cache"), boolean),
+    **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "penalty_alpha", "temperature"), _ANY),
+    **dict.fromkeys(("top_p", "typical_p"), number(0, 1)),
+    **dict.fromkeys(("max_length", "max_new_tokens", "min_length", "min_new_tokens"), _COUNT),
+    **dict.fromkeys(("num_beam_groups", "num_beams", "top_k"), _COUNT),
+    "early_stopping": _early_stopping,
+}
+"""Parameters of a generation that are specified (protocol reference, 6.4)."""
+
+
+def grammar(name: str, value: Any) -> dict[str, Any]:
+    """Return *value* if it is ``{"type", "value"}`` as TGI wants it (protocol reference, 6.5)."""
+    given = options(name, value)
+    if given.get("type") not in ("json", "json_object", "json_schema", "regex"):
+        raise refused(f"{name}.type", "'json', 'json_schema' or 'regex'", given.get("type"))
+    if "value" not in given:
+        raise InvalidSettingError(f"{name} needs 'value': a schema, or an expression", setting=name)
+    return given
 
 
 def template(name: str, value: Any) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from shared_core.errors import InvalidSettingError
 from shared_core.flow import Flow
+from shared_core.streaming.opening import aopen_stream, open_stream
 from shared_core.tasks.calls import calling, generic, typed_result
 from shared_core.tasks.rerank import BATCH_SIZE, RankingCall, RerankMethod, reranking
 from shared_core.tasks.results import Ranked
@@ -165,7 +168,9 @@ class Tasks(Table):
         """Return the streaming method of a row."""
 
         def method(*args: Any, **kwargs: Any) -> TextStream:
-            stream: TextStream = self._run(streaming(self._core, spec, args, kwargs, TextStream))
+            _check_streamed(kwargs)
+            opening = partial(streaming, self._core, spec, args, kwargs, TextStream)
+            stream: TextStream = open_stream(self._run, opening)
             return stream
 
         return method
@@ -303,11 +308,17 @@ class AsyncTasks(Table):
         """Return the streaming method of a row."""
 
         def method(*args: Any, **kwargs: Any) -> AsyncTextStreamOpening:
-            async def start() -> AsyncTextStream:
-                flow = streaming(self._core, spec, args, kwargs, AsyncTextStream)
-                stream: AsyncTextStream = await self._run(flow)
-                return stream
-
-            return AsyncTextStreamOpening(start)
+            _check_streamed(kwargs)
+            opening = partial(streaming, self._core, spec, args, kwargs, AsyncTextStream)
+            return AsyncTextStreamOpening(partial(aopen_stream, self._run, opening))
 
         return method
+
+
+def _check_streamed(kwargs: Mapping[str, Any]) -> None:
+    if kwargs.get("drop_unsupported"):
+        raise InvalidSettingError(
+            "drop_unsupported is for answers that come whole",
+            setting="drop_unsupported",
+            guidance="Leave it out, and leave out the parameters that the error names.",
+        )

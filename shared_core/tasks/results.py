@@ -5,6 +5,7 @@ Every class keeps what the server sent in ``raw``, for fields that are not model
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,7 @@ class TableAnswer:
         coordinates: ``(row, column)`` of each cell.
         aggregator: E.g. ``"SUM"``, or None.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     answer: str
@@ -143,6 +145,7 @@ class TableAnswer:
     coordinates: list[tuple[int, int]]
     aggregator: str | None
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
 
 def table_answer(value: Any, /) -> TableAnswer:
@@ -221,10 +224,12 @@ class WrittenText:
     Attributes:
         text: The text.
         raw: What the server sent.
+        endpoint: Name of the endpoint that answered, if the client has failover.
     """
 
     text: str
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -256,18 +261,34 @@ def scores(value: Any, /) -> list[float]:
 
 
 def features(value: Any, /) -> NDArray[np.float32]:
-    """Read numbers in lists, of any depth but of one shape, as an array."""
+    """Read numbers in lists, of any depth but of one shape, as an array.
+
+    A text in the place of a vector is little-endian float32 in base64 (``encoding_format``).
+    """
     import numpy as np
 
     if not isinstance(value, list):
         raise read.wrong("", "a list of numbers", value)
     try:
-        array = np.asarray(value, dtype=np.float32)
+        array = np.asarray(_numbers(value), dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
         raise read.Mismatch("the answer is not a regular array of numbers") from None
     if array.size == 0:
         raise read.Mismatch("the answer holds no numbers")
     return array
+
+
+def _numbers(value: Any) -> Any:
+    import numpy as np
+
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, str):
+        try:
+            return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        except ValueError:
+            raise read.Mismatch("the answer has a vector that is not base64 of float32") from None
+    return value
 
 
 @dataclass(frozen=True, slots=True)

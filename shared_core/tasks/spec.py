@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar
 
+from shared_core.config.checks import number
 from shared_core.config.plain import plain
 from shared_core.config.validate import check_header, check_header_value, check_timeout
 from shared_core.errors import InvalidSettingError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+
+_HELD = number(1, 86_400)
 
 DEFAULT_POLL_DEADLINE = 600.0
 """Seconds that a queued job may take when the caller does not say. The official clients have no
@@ -160,9 +163,13 @@ class Call(TypedDict, total=False):
         extra_parameters: Further parameters, among those of the task; they win over them. None
             takes one out.
         extra_body: Further fields of the body; they win over all others.
+        drop_unsupported: Whether a call that is refused for parameters that the model's backend
+            does not know is made once more without them. The client remembers them for the model.
         extra_headers: Headers of this call.
         bill_to: Organisation that pays for this call.
         timeout: Seconds to wait for each answer; the client's by default, None for ever.
+        scale_up_timeout: Seconds for which a dedicated endpoint may hold the request while it
+            starts from zero (``X-Scale-Up-Timeout``), 1 to 86,400; otherwise it answers 503.
         callbacks: Told of the requests of this call, besides the client's own.
         progress: Told of each status of a queued job.
         poll_interval: Seconds between two questions about a queued job; the provider's usual
@@ -178,9 +185,11 @@ class Call(TypedDict, total=False):
     provider_id: str | None
     extra_parameters: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
+    drop_unsupported: bool
     extra_headers: Mapping[str, str] | None
     bill_to: str | None
     timeout: Any
+    scale_up_timeout: float | None
     callbacks: Sequence[Callback] | None
     progress: Callable[[JobProgress], None] | None
     poll_interval: float | None
@@ -199,9 +208,11 @@ class CallOptions:
 
     provider_id: str | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    drop_unsupported: bool = False
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     bill_to: str | None = None
     timeout: float | None = None
+    scale_up_timeout: float | None = None
     callbacks: tuple[Callback, ...] = ()
     progress: Callable[[JobProgress], None] | None = None
     poll_interval: float | None = None
@@ -222,14 +233,16 @@ class CallOptions:
         """
         deadline = call.get("poll_deadline", DEFAULT_POLL_DEADLINE)
         interval = call.get("poll_interval")
-        payer = call.get("bill_to")
+        payer, held = call.get("bill_to"), call.get("scale_up_timeout")
         timeout = check_timeout(call["timeout"]) if "timeout" in call else settings.timeout
         return cls(
             provider_id=call.get("provider_id"),
             extra_body=plain(_mapping("extra_body", call.get("extra_body")), "extra_body"),
+            drop_unsupported=_flag("drop_unsupported", call.get("drop_unsupported", False)),
             extra_headers=_headers(call.get("extra_headers")),
             bill_to=None if payer is None else check_header_value(payer, setting="bill_to"),
             timeout=timeout,
+            scale_up_timeout=None if held is None else _HELD("scale_up_timeout", held),
             callbacks=tuple(call.get("callbacks") or ()),
             progress=call.get("progress"),
             poll_interval=check_timeout(interval, setting="poll_interval"),
@@ -251,6 +264,8 @@ class CallOptions:
         headers = dict(own or {})
         if self.bill_to is not None:
             headers["X-HF-Bill-To"] = self.bill_to
+        if self.scale_up_timeout is not None:
+            headers["X-Scale-Up-Timeout"] = f"{self.scale_up_timeout:.0f}"
         for name, value in self.extra_headers.items():
             for known in [known for known in headers if known.lower() == name.lower()]:
                 del headers[known]

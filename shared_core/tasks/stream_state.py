@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -17,7 +15,7 @@ from shared_core.errors import (
     StreamTimeoutError,
     stream_event_error,
 )
-from shared_core.flow import Outcome
+from shared_core.streaming.state import BaseStreamState
 from shared_core.tasks.generated import (
     Generation,
     GenerationChunk,
@@ -30,20 +28,14 @@ from shared_core.wire.sse import EventTooLargeError, SSEDecoder
 
 if TYPE_CHECKING:
     from shared_core.core import Core
-    from shared_core.wire.messages import (
-        AsyncWireStream,
-        Headers,
-        WireRequest,
-        WireResponse,
-        WireStream,
-    )
+    from shared_core.wire.messages import AsyncWireStream, WireRequest, WireResponse, WireStream
 
 _DONE = b"[DONE]"
 _ADVICE = "What arrived is in .text of the stream; ask again for a whole answer."
 
 
-class StreamState:
-    """Everything about a stream but its I/O.
+class StreamState(BaseStreamState[GenerationChunk, Generation]):
+    """Everything about a streamed text but its I/O.
 
     Args:
         core: Limits, and whose secrets are hidden.
@@ -59,13 +51,8 @@ class StreamState:
         answer: WireStream | AsyncWireStream | WireResponse,
         whole: Generation | None = None,
     ) -> None:
-        self.headers: Headers = answer.headers
-        self.error: APIError | None = None
-        self.over = whole is not None
-        self.closed = False
-        self._settled = whole is not None
-        self._watchers: list[Callable[[Outcome], None]] = []
-        self.final: GenerationChunk | None = None
+        super().__init__(answer.headers, None if whole is None else [_all_of(whole)])
+        self.final = self._ready[0] if self._ready else None
         self._hide = core.redact
         self._context: dict[str, Any] = {
             "operation": request.operation,
@@ -75,14 +62,13 @@ class StreamState:
         }
         self._status = answer.status
         self._decoder = SSEDecoder(core.settings.limits.max_event_bytes)
-        self._ready: deque[GenerationChunk] = deque()
         self._texts: list[str] = []
-        if whole is not None:
-            token = Token(-1, whole.text)
-            self.final = GenerationChunk(
-                token, whole.text, None, whole.text, whole.details, raw=whole.raw
-            )
-            self._ready.append(self.final)
+
+    @property
+    def model(self) -> str | None:
+        """The model as asked for."""
+        model: str | None = self._context["model"]
+        return model
 
     @property
     def request_id(self) -> str | None:
@@ -198,32 +184,6 @@ class StreamState:
             **self._context,
         )
 
-    def settle(self) -> None:
-        """Tell who waits for the end how it was, and raise the error if it ended with one."""
-        self._settled = True
-        self._tell(Outcome(self.error))
-        if self.error is not None:
-            raise self.error
-
-    def close(self) -> None:
-        """Take note that the caller wants no more; nothing is handed over afterwards."""
-        if not self.over:
-            self.closed = True
-            self._ready.clear()
-        self._tell(Outcome(self.error, abandoned=self.closed))
-
-    def when_ended(self, told: Callable[[Outcome], None]) -> None:
-        """Call *told* once with how the stream ended."""
-        if self._settled or self.closed:
-            told(Outcome(self.error, abandoned=self.closed))
-        else:
-            self._watchers.append(told)
-
-    def _tell(self, outcome: Outcome) -> None:
-        watchers, self._watchers = self._watchers, []
-        for told in watchers:
-            told(outcome)
-
     def partial(self) -> Generation:
         """Return what was handed over so far."""
         final = self.final
@@ -247,5 +207,8 @@ class StreamState:
             "the stream was closed before its end", guidance=_ADVICE, **self._context
         )
 
-    def __repr__(self) -> str:
-        return "failed" if self.error is not None else "ended" if self.over else "open"
+
+def _all_of(whole: Generation) -> GenerationChunk:
+    """Return a whole text as the one piece of a stream."""
+    token = Token(-1, whole.text)
+    return GenerationChunk(token, whole.text, None, whole.text, whole.details, raw=whole.raw)

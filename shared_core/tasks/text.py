@@ -10,7 +10,7 @@ from typing import Any, Literal, Unpack
 
 from shared_core.config.checks import boolean, whole_number
 from shared_core.config.checks import text as some_text
-from shared_core.tasks.params import TableInput, choice, columns, options, parameters, template
+from shared_core.tasks.params import TableInput, choice, columns, generation, parameters, template
 from shared_core.tasks.params import texts as some_texts
 from shared_core.tasks.spec import Call, Payload
 
@@ -281,7 +281,7 @@ def _rewriting(clean_up: Any, truncation: Any, generate: Any) -> dict[str, Any]:
     return parameters(
         clean_up_tokenization_spaces=(clean_up, boolean),
         truncation=(truncation, _TRUNCATION),
-        generate_parameters=(generate, options),
+        generate_parameters=(generate, generation),
     )
 
 
@@ -347,6 +347,7 @@ def feature_extraction(
     truncate: bool | None = None,
     truncation_direction: Literal["left", "right"] | None = None,
     dimensions: int | None = None,
+    encoding_format: Literal["float", "base64"] | None = None,
     **call: Unpack[Call],
 ) -> Payload:
     """Return the model's numbers for a text, in the shape in which the server gives them.
@@ -360,6 +361,7 @@ def feature_extraction(
         truncate: Whether texts that are too long are cut.
         truncation_direction: The side that is cut.
         dimensions: Length of the vectors, where the model can shorten them.
+        encoding_format: ``"base64"`` asks for smaller answers; either form is read.
         **call: See :class:`~shared_core.tasks.spec.Call`.
     """
     return Payload(
@@ -370,5 +372,6 @@ def feature_extraction(
             truncate=(truncate, boolean),
             truncation_direction=(truncation_direction, choice("left", "right")),
             dimensions=(dimensions, whole_number(1)),
+            encoding_format=(encoding_format, choice("float", "base64")),
         ),
     )

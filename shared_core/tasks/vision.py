@@ -12,7 +12,7 @@ from shared_core.config.checks import boolean, number, text, whole_number
 from shared_core.media.input import FileInput, ImageInput
 from shared_core.tasks.params import (
     choice,
-    options,
+    generation,
     parameters,
     template,
     texts,
@@ -104,7 +104,7 @@ def image_to_text(
     """
     given = parameters(
         max_new_tokens=(max_new_tokens, whole_number(1)),
-        generation_parameters=(generation_parameters, options),
+        generation_parameters=(generation_parameters, generation),
     )
     return with_file(image, "image", "image", given=given)
 

@@ -15,6 +15,7 @@ import pydantic_core
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
+    from shared_core.flow import Flow
 
 
 ENDPOINT_HEADER = "x-hfrouter-endpoint"
@@ -55,6 +56,25 @@ class Headers(Mapping[str, str]):
         return f"Headers({dict(self)!r})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where else a call may go: an endpoint of failover.
+
+    Attributes:
+        name: What the endpoint is called.
+        settings: Address, token and headers that hold there.
+        own_address: Whether it has an address of its own; else it is at the client's.
+        model: Model to ask for there, or None.
+        provider: Provider to ask there, or None.
+    """
+
+    name: str
+    settings: Settings
+    own_address: bool = False
+    model: str | None = None
+    provider: str | None = None
+
+
 @dataclass(slots=True, kw_only=True, repr=False)
 class WireRequest:
     """One HTTP exchange, before authentication.
@@ -80,9 +100,15 @@ class WireRequest:
         idempotent: Whether repeating the request cannot cost money or change state.
         changes_state: Whether repeating it would do something twice, e.g. create or delete:
             it is then retried only where the server provably did nothing.
+        endpoint: Name of the endpoint of failover that the request belongs to, e.g. the one that
+            has taken a job; ``""``: none.
         rebuild: ``rebuild(settings, model, provider)`` makes the same request for another
-            endpoint, or returns None where that endpoint cannot do it: what failover uses.
-            None: the call cannot go elsewhere.
+            endpoint: what failover uses. Raises ``UnsupportedTaskError`` where that endpoint
+            cannot do it.
+        reroute: ``reroute(place, send)`` is the flow that does the same where each endpoint may
+            want another form, and its answer another reader: it makes the request for the
+            place, and returns what ``send(request, begin)`` gives. With neither the call cannot
+            go elsewhere.
         operation: ``"chat"``, ``"embeddings"``, ``"models.list"`` ... for errors and events.
         model: Model id as asked for, for errors and events.
         provider: Provider as asked for, for errors and events.
@@ -102,7 +128,9 @@ class WireRequest:
     expires: float | None = None
     idempotent: bool = False
     changes_state: bool = False
-    rebuild: Callable[[Settings, str | None, str | None], WireRequest | None] | None = None
+    endpoint: str = ""
+    rebuild: Callable[[Settings, str | None, str | None], WireRequest] | None = None
+    reroute: Callable[[Place, Callable[..., Flow[Any]]], Flow[Any]] | None = None
     operation: str = ""
     model: str | None = None
     provider: str | None = None

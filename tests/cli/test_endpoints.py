@@ -133,3 +133,55 @@ def test_catalog_and_deploy(server: FaultServer, endpoints: Command) -> None:
     server.on("/api/catalog/deploy", json_reply({"endpoint": ENDPOINT}))
     assert endpoints("catalog").stdout == "a/b\n"
     assert endpoints("deploy", "a/b", "--namespace", "ann").returncode == 0
+
+
+def test_update_sends_what_is_named(server: FaultServer, endpoints: Command) -> None:
+    done = endpoints(
+        *("update", "chat-a1", "--namespace", "ann", "--max-replica", "3"),
+        *("--tag", "a", "--tag", "b", "--image", '{"vLLM": {"url": "vllm/y"}}'),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (server.requests[0].method, server.requests[0].json()) == (
+        "PUT",
+        {
+            "tags": ["a", "b"],
+            "compute": {"scaling": {"maxReplica": 3}},
+            "model": {"image": {"vLLM": {"url": "vllm/y"}}},
+        },
+    )
+    assert endpoints("update", "chat-a1", "--namespace", "ann").returncode == 2
+
+
+def test_structured_logs(server: FaultServer, endpoints: Command) -> None:
+    path = "/v3/endpoint/ann/chat-a1/logs"
+    server.on(path, json_reply([{"msg": "one"}, {"msg": "two"}]))
+    server.on(f"{path}/sse", sse_bytes(b'data: {"msg": "three"}\n\n'))
+    one = ("logs", "chat-a1", "--namespace", "ann", "--structured", "--level", "error")
+    done = endpoints(*one, "--since", "2026-01-02T03:04:05Z", "--limit", "2", "--replica", "r")
+    assert [json.loads(line)["msg"] for line in done.stdout.splitlines()] == ["one", "two"]
+    assert server.requests[-1].target.endswith(
+        "?replica=r&level=error&since=2026-01-02T03%3A04%3A05Z&limit=2"
+    )
+    assert json.loads(endpoints(*one, "--follow").stdout) == {"msg": "three"}
+    assert endpoints(*one, "--since", "yesterday").returncode == 2
+    refused = endpoints("logs", "chat-a1", "--namespace", "ann", "--level", "error")
+    assert refused.returncode == 2
+    assert "--level needs --structured" in refused.stderr
+    server.on(path, json_reply({"error": "not available"}, 501))
+    assert endpoints(*one).returncode == 1
+
+
+def test_what_is_printed_as_it_came(server: FaultServer, endpoints: Command) -> None:
+    ann = ("--namespace", "ann")
+    server.on(f"{ONE}/replica", json_reply({"items": [{"id": "r1"}, {"id": "r2"}]}))
+    server.on(f"{ONE}/metrics/hardware-cpu", json_reply({"points": [1]}))
+    server.on(f"{ONE}/open-metrics", text_reply("a 1\n"))
+    server.on("/v2/provider/quotas/ann", json_reply({"aws": 3}))
+    assert endpoints("replicas", "chat-a1", *ann).stdout == '{"id": "r1"}\n{"id": "r2"}\n'
+    metrics = endpoints("metrics", "chat-a1", "hardware-cpu", "--params", '{"from": 1}', *ann)
+    assert json.loads(metrics.stdout) == {"points": [1]}
+    assert server.requests[-1].json() == {"from": 1}
+    assert endpoints("metrics", "chat-a1", "--open", *ann).stdout == "a 1\n"
+    assert json.loads(endpoints("quotas", *ann).stdout) == {"aws": 3}
+    assert endpoints("metrics", "chat-a1", "--params", "{", *ann).returncode == 2
+    assert endpoints("metrics", "chat-a1", "cpu", "--open", *ann).returncode == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -160,6 +161,90 @@ def test_models_filters(hfrouter: Command, server: FaultServer) -> None:
     assert ids("--limit", "0") == []
     one = hfrouter("models", "--provider", "groq", "--limit", "1", **_environment(server))
     assert one.stdout.splitlines()[1].split()[2:4] == ["0.15", "2.00"]
+
+
+def test_models_filters_by_what_one_live_offer_can(hfrouter: Command, server: FaultServer) -> None:
+    def ids(*arguments: str) -> list[str]:
+        done = hfrouter("models", "--json", *arguments, **_environment(server))
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["id"] for line in done.stdout.splitlines()]
+
+    assert ids("--tools") == ids("--structured") == [MODEL]
+    assert ids("--input", "image") == [MODEL]
+    assert ids("--free") == ["other/small"]
+    assert ids("--min-context", "100000") == [MODEL]
+    assert ids("--min-context", "100000", "--provider", "groq") == []
+    assert ids("--max-price", "1.8") == [MODEL, "other/small"]
+    assert ids("--max-price", "1.8", "--provider", "groq") == ["other/small"]
+    assert ids("--tools", "--max-price", "1.0") == []
+    assert ids("--max-price", "0") == ["other/small"]
+    assert ids("--sort", "price") == ["other/small", MODEL, "acme/idle"]
+    assert ids("--sort", "context")[0] == MODEL
+    assert ids("--sort", "name") == sorted(ids())
+
+
+def test_models_of_the_hub(hfrouter: Command, server: FaultServer) -> None:
+    mapping = [
+        {"provider": "fal-ai", "providerId": "x", "status": "live", "task": "text-to-image"},
+        {"provider": "replicate", "providerId": "y", "status": "error", "task": "text-to-image"},
+    ]
+    entry = {
+        "id": "acme/flux",
+        "pipeline_tag": "text-to-image",
+        "downloads": 1_234_567,
+        "likes": 42,
+        "gated": "auto",
+        "safetensors": {"total": 12_000_000_000},
+        "inferenceProviderMapping": mapping,
+    }
+    server.on("/api/models", json_reply([entry, {"id": "acme/bare"}]))
+    place = {**_environment(server), "HF_ENDPOINT": server.url}
+    options = ("--task", "text-to-image", "--tag", "lora", "--tag", "en", "--gated", "yes")
+    more = ("--author", "acme", "--parameters", "min:6B", "--warm", "--provider", "fal-ai")
+    done = hfrouter("models", *options, *more, "--search", "flux", "--limit", "2", **place)
+    assert done.returncode == 0, done.stderr
+    head, first, second = done.stdout.splitlines()
+    assert head.split()[:3] == ["MODEL", "TASK", "PARAMETERS"]
+    expected = ["acme/flux", "(gated)", "text-to-image", "12B", "1.23M", "42", "fal-ai"]
+    assert first.split() == expected
+    assert second.split() == ["acme/bare", "-", "-", "-", "-", "-"]
+    assert "2 models" in done.stderr
+    asked = parse_qs(server.requests[-1].target.partition("?")[2])
+    assert asked.pop("expand[]")[-1] == "inferenceProviderMapping"
+    assert asked == {
+        "search": ["flux"],
+        "author": ["acme"],
+        "filter": ["lora", "en"],
+        "pipeline_tag": ["text-to-image"],
+        "inference": ["warm"],
+        "inference_provider": ["fal-ai"],
+        "gated": ["true"],
+        "num_parameters": ["min:6B"],
+        "sort": ["downloads"],
+        "limit": ["2"],
+    }
+    listed = hfrouter("models", "--hub", "--json", "--sort", "likes", **place)
+    assert json.loads(listed.stdout.splitlines()[0]) == entry
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--hub", "--tools"], "--tools does not go with --hub"),
+        (["--author", "acme"], "--author needs --hub"),
+        (["--warm"], "--warm needs --hub"),
+        (["--sort", "likes"], "name, price, context, speed"),
+        (["--task", "fill-mask", "--sort", "price"], "downloads"),
+        (["--hub", "--local"], "--local"),
+    ],
+)
+def test_models_options_that_do_not_go_together(
+    hfrouter: Command, server: FaultServer, options: list[str], said: str
+) -> None:
+    done = hfrouter("models", *options, **_environment(server))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert server.requests == []
 
 
 def _chunk(text: str = "", reason: str | None = None) -> dict[str, Any]:

@@ -360,3 +360,16 @@ def test_wrong_usage(task: Command, server: FaultServer, wrong: tuple[str, ...])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
     assert server.requests == []
+
+
+def test_options_of_the_call_reach_it(task: Command, server: FaultServer) -> None:
+    said = "The following `model_kwargs` are not used by the model: ['top_k'] (note: typos"
+    server.script(PLACE, json_reply({"error": said}, 400), json_reply(LABELS))
+    options = ("--model", MODEL, "--drop-unsupported", "--scale-up-timeout", "60")
+    done = task("text-classification", "hello", "--top-k", "1", *options)
+    assert done.returncode == 0, done.stderr
+    assert [item.json() for item in server.requests] == [
+        {"inputs": "hello", "parameters": {"top_k": 1}},
+        {"inputs": "hello"},
+    ]
+    assert {item.headers["x-scale-up-timeout"] for item in server.requests} == {"60"}

@@ -1,6 +1,7 @@
 """One address for chat and embeddings, as the router has: passes requests on to llama.cpp.
 
-``/v1/chat/completions`` goes to the chat server, ``/v1/embeddings`` to the embedding server.
+``/v1/chat/completions`` and ``/v1/responses`` go to the chat server, ``/v1/embeddings`` to the
+embedding server.
 Answers are kept short, since the taught model goes on for ever when asked what it was not
 taught. Everything else is what the real servers say.
 """
@@ -24,6 +25,7 @@ def gateway(chat_url: str, embed_url: str) -> Iterator[tuple[str, list[dict[str,
     """Serve on a free port; gives the URL and the list of request bodies seen."""
     seen: list[dict[str, Any]] = []
     routes = {"/v1/chat/completions": chat_url, "/v1/embeddings": embed_url}
+    routes["/v1/responses"] = chat_url
 
     class Handler(_Handler):
         targets = routes
@@ -51,8 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
         if target is None:
             self.send_error(404, f"no such path: {self.path}")
             return
-        if "messages" in body:
-            body["max_tokens"] = min(body.get("max_tokens") or MOST_TOKENS, MOST_TOKENS)
+        limit = {"/v1/chat/completions": "max_tokens", "/v1/responses": "max_output_tokens"}
+        if name := limit.get(self.path):
+            body[name] = min(body.get(name) or MOST_TOKENS, MOST_TOKENS)
         connection = http.client.HTTPConnection(urlsplit(target).netloc, timeout=60)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", self.path, json.dumps(body).encode(), headers)

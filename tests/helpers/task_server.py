@@ -3,7 +3,10 @@
 ``python -m tests.helpers.task_server PORT`` serves ``/hf-inference/models/real/{task}``. Requests
 are parsed and validated by ``api-inference-community``, which ran the recorded tasks of 2023;
 speech comes from flite and is heard by pocketsphinx, tesseract reads, scikit-learn tells digits
-and irises apart.
+and irises apart, all-MiniLM-L6-v2 compares sentences.
+
+The packages come with the tests; flite and tesseract are programs of the system, on Debian
+``apt-get install flite tesseract-ocr``.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import tempfile
 import wave
 from typing import Any
 
-MODULES = ("api_inference_community", "pocketsphinx", "sklearn", "uvicorn", "PIL")
-PROGRAMS = ("flite", "tesseract", "ffmpeg")
+MODULES = ("api_inference_community", "imageio_ffmpeg", "pocketsphinx", "sklearn", "uvicorn")
+PROGRAMS = ("flite", "tesseract")
 
 
 def missing() -> str | None:
@@ -109,14 +112,42 @@ class Irises:
         ]
 
 
+class Sentences:
+    def __init__(self) -> None:
+        from shared_core import LocalModels
+
+        self.model = LocalModels().encoder()
+
+    def __call__(self, inputs: Any, **given: Any) -> Any:
+        if isinstance(inputs, str):  # feature-extraction
+            return self.model.encode_texts([inputs])[0].tolist()
+        vectors = self.model.encode_texts([inputs["source_sentence"], *inputs["sentences"]])
+        return [float(score) for score in vectors[1:] @ vectors[0]]
+
+
+def offer_ffmpeg(folder: str) -> None:
+    """Put the ffmpeg of the package ``imageio-ffmpeg`` on the path, by its usual name."""
+    import imageio_ffmpeg
+
+    os.symlink(imageio_ffmpeg.get_ffmpeg_exe(), os.path.join(folder, "ffmpeg"))
+    os.environ["PATH"] = folder + os.pathsep + os.environ["PATH"]
+
+
 def main() -> None:
     """Serve until the process is ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        offer_ffmpeg(folder)
+        serve(int(sys.argv[1]))
+
+
+def serve(port: int) -> None:
     os.environ["TASK"] = "none"
     import uvicorn
     from api_inference_community.routes import pipeline_route
     from starlette.applications import Starlette
     from starlette.routing import Route
 
+    sentences = Sentences()
     pipelines = {
         "text-to-speech": speak,
         "automatic-speech-recognition": Listener(),
@@ -125,17 +156,20 @@ def main() -> None:
         "text-to-image": write_text,
         "image-classification": Digits(),
         "tabular-classification": Irises(),
+        "sentence-similarity": sentences,
+        "feature-extraction": sentences,
     }
 
-    async def serve(request: Any) -> Any:
+    async def answer(request: Any) -> Any:
         task = request.path_params["task"]
         os.environ["TASK"] = task  # one request at a time
         request.app.get_pipeline = lambda: pipelines[task]
         return await pipeline_route(request)
 
     path = "/hf-inference/models/real/{task}"
-    app = Starlette(routes=[Route(path, serve, methods=["POST"])])
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    paths = (path, "/hf-inference/models/real/{_}/pipeline/{task}")
+    app = Starlette(routes=[Route(each, answer, methods=["POST"]) for each in paths])
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
 if __name__ == "__main__":

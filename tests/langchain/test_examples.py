@@ -15,6 +15,8 @@ from tests.helpers.fault_server import FaultServer, json_reply, reply, sse
 from tests.helpers.gateway import gateway
 from tests.helpers.servers import ROOT
 from tests.langchain.conftest import png
+from tests.langchain.responses_server import PATH as RESPONSES
+from tests.langchain.responses_server import docs_server
 from tests.langchain.script import whole
 from tests.langchain.test_decisions import HAS_DECISIONS
 from tests.langchain.test_profiles import ENTRY
@@ -30,6 +32,7 @@ REAL = {
     "tools": ["get_weather {'city': 'Paris'}", "It is 21 degrees and 12:30 in Paris."],
     "agent": ["get_weather", "It is 21 degrees in Paris."],
     "structured_output": ["name='Ada' age=36", "{'name': 'Ada', 'age': 36}"],
+    "responses": ["{'type': 'text', 'text': 'Yes, 7 is prime.'}", '{"temp_c": 21}', "|It| is|"],
     "parallel": ["20 answers", "Hello! How can I help you today?"],
     "vector_store": ["->", "Cats sleep", "reset your password"],
 }
@@ -37,6 +40,7 @@ SCRIPTED = {
     "images": ["A logo."],
     "errors": ["Not found:", "Request id: req-9"],
     "model_profile": ["shipped:", "'structured_output': True"],
+    "responses_mcp": ["May it call search", "it answered: Use pip.", "Install it with pip."],
     "rerank": ["0.6", "To reset your password"],
     "completion": ["whole:  there was a fox.", "streamed:  there was a fox."],
     "task_tools": ["generate_image {'prompt': 'a lighthouse'}", "saved lighthouse.png", "A logo."],
@@ -85,6 +89,7 @@ def scripted() -> Iterator[str]:
         picture = reply(200, png(), {"content-type": "image/png"})
         server.on(f"{MODELS}/black-forest-labs/FLUX.1-schnell", picture)
         server.on("/v1/chat/completions", answer)
+        server.on(RESPONSES, docs_server)
         server.on("/v1/models/openai/gpt-oss-120b", json_reply(ENTRY))
         server.on("/v1/models", json_reply({"object": "list", "data": [ENTRY]}))
         yield server.url

@@ -273,7 +273,8 @@ def test_an_agent_uses_them_and_its_state_is_kept(server: FaultServer) -> None:
     assert "Made a file" in kept.content
     # A checkpoint keeps the fields; versions differ in whether it keeps the class.
     fields = kept.artifact if isinstance(kept.artifact, dict) else asdict(kept.artifact)
-    assert fields == {"content": png(), "media_type": "image/png", "url": None}
+    whole_media = {"content": png(), "media_type": "image/png", "url": None, "endpoint": None}
+    assert fields == whole_media
 
 
 class TestStandardUnit(ToolsUnitTests):

@@ -43,6 +43,7 @@ class Exchange:
     method: str
     url: str
     sent: Any  # JSON value, or None
+    sent_headers: dict[str, str]
     status: int
     headers: dict[str, str]
     body: bytes
@@ -52,8 +53,19 @@ class Exchange:
         return self.url.endswith("/chat/completions")
 
     @property
+    def is_file(self) -> bool:
+        return self.headers.get("content-type", "").startswith(("image/", "audio/", "video/"))
+
+    @property
     def is_stream(self) -> bool:
         return self.headers.get("content-type", "").startswith("text/event-stream")
+
+
+def _headers(message: dict[str, Any]) -> dict[str, str]:
+    return {
+        name.lower(): ", ".join(values) if isinstance(values, list) else values
+        for name, values in message["headers"].items()
+    }
 
 
 def _bytes(message: dict[str, Any]) -> bytes:
@@ -92,11 +104,9 @@ def exchanges() -> tuple[Exchange, ...]:
                     method=request["method"],
                     url=request["uri"],
                     sent=_sent(request),
+                    sent_headers=_headers(request),
                     status=status["code"] if isinstance(status, dict) else status,
-                    headers={
-                        name.lower(): ", ".join(values) if isinstance(values, list) else values
-                        for name, values in response["headers"].items()
-                    },
+                    headers=_headers(response),
                     body=_bytes(response),
                 )
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import random
@@ -22,20 +23,17 @@ from shared_core.errors import (
     UnprocessableEntityError,
     from_response,
 )
-from shared_core.wire.messages import Headers
-from tests.recordings.exchanges import ABSENT, FOLDER, Exchange, exchanges
+from shared_core.wire.messages import Headers, WireRequest
+from tests.recordings.exchanges import ABSENT, FOLDER, Exchange
+from tests.recordings.kinds import of_kind
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)
 
-ALL = exchanges()
-ANSWERS = [item for item in ALL if item.is_chat and item.status == 200 and not item.is_stream]
-STREAMS = [item for item in ALL if item.is_chat and item.status == 200 and item.is_stream]
-ERRORS = [item for item in ALL if item.status >= 400]
-ASKED = [
-    item
-    for item in ALL
-    if item.is_chat and item.status == 200 and isinstance(item.sent, dict) and item.sent
-]
+ANSWERS = of_kind("chat answer")
+STREAMS = of_kind("chat stream")
+CHAT_ERRORS = of_kind("chat error")
+ERRORS = CHAT_ERRORS + of_kind("task error")
+ASKED = [item for item in ANSWERS + STREAMS + CHAT_ERRORS if isinstance(item.sent, dict)]
 
 
 def named(items: list[Exchange]) -> Any:
@@ -166,37 +164,88 @@ def test_error(recorded: Exchange) -> None:
     assert error.guidance
 
 
-@named(ASKED)
-def test_request_of_today_says_the_same(recorded: Exchange) -> None:
-    sent = {key: value for key, value in recorded.sent.items() if value not in (None, [])}
+# --- what was sent then and is sent otherwise now: rows of docs/recordings.md ---------------
+
+
+def no_nulls_in_chat(sent: dict[str, Any]) -> dict[str, Any]:
+    return without_none(sent)
+
+
+def no_empty_lists_in_chat(sent: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in sent.items() if value != []}
+
+
+def tool_choice_has_a_type(sent: dict[str, Any]) -> dict[str, Any]:
+    choice = sent.get("tool_choice")
+    if isinstance(choice, str) and choice not in ("auto", "none", "required"):
+        choice = {"function": {"name": choice}}
+    if isinstance(choice, dict):
+        sent["tool_choice"] = {"type": "function", **choice}
+    return sent
+
+
+def stream_only_if_true(sent: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in sent.items() if key != "stream" or value}
+
+
+def text_is_a_message(sent: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(sent.get("messages"), str):
+        sent["messages"] = [{"role": "user", "content": sent["messages"]}]
+    return sent
+
+
+DIFFERENCES = (
+    no_nulls_in_chat,
+    no_empty_lists_in_chat,
+    tool_choice_has_a_type,
+    stream_only_if_true,
+    text_is_a_message,
+)
+
+
+def without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    return [without_none(item) for item in value] if isinstance(value, list) else value
+
+
+def upgraded(sent: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Return *sent* in today's form, and the names of the differences that mattered."""
+    used = set()
+    for difference in DIFFERENCES:
+        before = copy.deepcopy(sent)
+        sent = difference(copy.deepcopy(sent))
+        if sent != before:
+            used.add(difference.__name__)
+    return sent, used
+
+
+def built(recorded: Exchange) -> WireRequest:
+    """Return what we send when asked for what was recorded."""
+    given = dict(recorded.sent)
     base_url, _, rest = recorded.url.partition("/chat/completions")
     assert rest == ""
-    if not base_url.endswith("/v1"):
-        base_url = recorded.url  # the full path is accepted as well
-    stream = sent.pop("stream", False)
-    messages = sent.pop("messages")
-    request = build(
-        Settings.resolve(base_url=base_url, env={}),
-        messages,
-        sent,  # type: ignore[arg-type]
+    stream = given.pop("stream", False)
+    return build(
+        # The full path is accepted as well as the /v1 base.
+        Settings.resolve(base_url=base_url if base_url.endswith("/v1") else recorded.url, env={}),
+        given.pop("messages"),
+        given,  # type: ignore[arg-type]
         stream=stream,
         defaults=Defaults(),
     )
+
+
+@named(ASKED)
+def test_request_of_today_says_the_same(recorded: Exchange) -> None:
+    request = built(recorded)
     assert request.url == recorded.url
-    body = dict(request.json)
-    assert next(iter(body)) == "model"
-    assert body.pop("stream", False) == stream
-    assert [strip(message) for message in messages] == body.pop("messages")
-    choice = sent.pop("tool_choice", None)
-    if isinstance(choice, dict):
-        choice = {"type": "function", **choice}
-    elif choice not in (None, "auto", "none", "required"):
-        choice = {"type": "function", "function": {"name": choice}}
-    assert body.pop("tool_choice", None) == choice
-    assert body == sent
+    assert next(iter(request.json)) == "model"
+    assert request.json == upgraded(recorded.sent)[0]
 
 
-def strip(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: strip(item) for key, item in value.items() if item is not None}
-    return [strip(item) for item in value] if isinstance(value, list) else value
+def test_every_difference_is_needed() -> None:
+    used: set[str] = set()
+    for item in ASKED:
+        used |= upgraded(item.sent)[1]
+    assert used == {difference.__name__ for difference in DIFFERENCES}

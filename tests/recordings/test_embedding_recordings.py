@@ -16,16 +16,15 @@ import pytest
 from shared_core.client import RouterClient
 from shared_core.errors import APIResponseValidationError
 from tests.helpers.fault_server import FaultServer, reply
-from tests.recordings.exchanges import ABSENT, Exchange, exchanges
+from tests.recordings.exchanges import ABSENT, FOLDER, Exchange
+from tests.recordings.kinds import of_kind
 
 TASKS = ("feature-extraction", "sentence-similarity")
-FOUND = [
-    each for each in exchanges() if each.method == "POST" and any(t in each.url for t in TASKS)
-]
+FOUND = [each for each in of_kind("task answer") if any(task in each.url for task in TASKS)]
 VECTORS = [each for each in FOUND if "feature-extraction" in each.url and each.sent]
 SCORES = [each for each in FOUND if "sentence-similarity" in each.url]
 
-pytestmark = pytest.mark.skipif(not exchanges(), reason=ABSENT)
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)
 
 
 def named(found: list[Exchange]) -> Any:

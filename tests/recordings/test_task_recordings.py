@@ -8,6 +8,7 @@ of :data:`DIFFERENCES` here; a difference that is needed nowhere fails the test.
 from __future__ import annotations
 
 import base64
+import copy
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,11 +27,11 @@ from shared_core.errors import (
 )
 from shared_core.media.output import Media
 from tests.helpers.fault_server import FaultServer, reply
-from tests.helpers.servers import ROOT
-from tests.recordings.exchanges import ABSENT, Exchange, exchanges
+from tests.recordings.exchanges import ABSENT, FOLDER, Exchange
+from tests.recordings.kinds import of_kind
 
 pytestmark = [
-    pytest.mark.skipif(not exchanges(), reason=ABSENT),
+    pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT),
     pytest.mark.anyio,
 ]
 
@@ -72,10 +73,6 @@ KINDS = (
     ("inference_overriding_task", "feature-extraction"),
     ("conversational", "conversational"),
 )
-HF_INFERENCE = (
-    "https://api-inference.huggingface.co/",
-    "https://router.huggingface.co/hf-inference/",
-)
 FILES = {"image": b"\x89PNG\r\n\x1a\n....", "audio": b"fLaC........"}
 
 Upgrade = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -87,16 +84,12 @@ def task_of(exchange: Exchange) -> str | None:
     return next((task for prefix, task in KINDS if name.startswith(prefix)), None)
 
 
-def is_ours(exchange: Exchange) -> bool:
-    if exchange.method != "POST" or exchange.is_chat or not exchange.url.startswith(HF_INFERENCE):
-        return False
-    return "pydantic" not in exchange.name
+GOOD = of_kind("task answer")
+BAD = of_kind("task error")
+FOUND = GOOD + BAD
 
 
-FOUND = [each for each in exchanges() if is_ours(each)]
-
-
-# --- what was sent then and is sent otherwise now: one function per row of docs/tasks.md ------
+# --- what was sent then and is sent otherwise now: rows of docs/recordings.md ------
 
 
 def no_nulls(task: str, sent: dict[str, Any]) -> dict[str, Any]:
@@ -173,17 +166,11 @@ def upgraded(task: str, sent: dict[str, Any]) -> tuple[dict[str, Any], set[str]]
     """Return *sent* in today's form, and the names of the differences that mattered."""
     used = set()
     for difference in DIFFERENCES:
-        before = _copy(sent)
+        before = copy.deepcopy(sent)
         sent = difference(task, sent)
         if sent != before:
             used.add(difference.__name__)
     return sent, used
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
 # --- calling ----------------------------------------------------------------------------
@@ -286,8 +273,6 @@ def named(found: list[Exchange]) -> Any:
     )
 
 
-GOOD = [each for each in FOUND if each.status == 200]
-BAD = [each for each in FOUND if each.status != 200]
 NOT_JSON = "InferenceClientVCRTest.test_zero_image_classification"
 
 
@@ -302,7 +287,7 @@ def test_recorded_answers(server: FaultServer, exchange: Exchange) -> None:
     task = task_of(exchange)
     assert task is not None
     serve(server, exchange)
-    body = None if exchange.sent is None else upgraded(task, _copy(exchange.sent))[0]
+    body = None if exchange.sent is None else upgraded(task, copy.deepcopy(exchange.sent))[0]
     with RouterClient(api_key="hf_test_token", base_url=server.url) as client:
         if NOT_JSON in exchange.name:  # a model that answered with one bare word
             with pytest.raises(APIResponseValidationError, match="not JSON"):
@@ -335,7 +320,7 @@ async def test_recorded_answers_for_asyncio(server: FaultServer, exchange: Excha
     if NOT_JSON in exchange.name:
         return
     serve(server, exchange)
-    body = None if exchange.sent is None else upgraded(task, _copy(exchange.sent))[0]
+    body = None if exchange.sent is None else upgraded(task, copy.deepcopy(exchange.sent))[0]
     async with AsyncRouterClient(api_key="hf_test_token", base_url=server.url) as client:
         if exchange.is_stream:
             stream = await call(client, task, exchange, body)
@@ -360,7 +345,7 @@ def test_recorded_errors(server: FaultServer, exchange: Exchange) -> None:
     task = task_of(exchange)
     assert task is not None
     serve(server, exchange)
-    body = None if exchange.sent is None else upgraded(task, _copy(exchange.sent))[0]
+    body = None if exchange.sent is None else upgraded(task, copy.deepcopy(exchange.sent))[0]
     kind = next(cls for name, cls in ERRORS.items() if name in exchange.name)
     with RouterClient(api_key="hf_test_token", base_url=server.url) as client:
         with pytest.raises(kind) as caught:
@@ -371,13 +356,32 @@ def test_recorded_errors(server: FaultServer, exchange: Exchange) -> None:
     assert len(server.requests) == 1  # never tried again in silence
 
 
-def test_every_difference_is_needed_and_documented() -> None:
+def test_parameters_that_a_model_does_not_know_are_left_out_on_request(
+    server: FaultServer,
+) -> None:
+    name = "TestTextGenerationClientVCR.test_generate_non_tgi_endpoint_regression_test"
+    refused, answered = (each for each in BAD + GOOD if name in each.name)
+    kind = {"content-type": "application/json"}
+    answers = [reply(each.status, each.body, kind) for each in (refused, answered)]
+    server.script("*", answers[0], *[answers[1]] * 3)
+    sent = [
+        upgraded("text-generation", copy.deepcopy(each.sent))[0] for each in (refused, answered)
+    ]
+    prompt, given = sent[0]["inputs"], sent[0]["parameters"]
+    with RouterClient(api_key="hf_test_token", base_url=server.url, model="a/b") as client:
+        for _ in range(2):
+            written = client.tasks.text_generation(prompt, **given, drop_unsupported=True)
+            assert written.text == "I am at work"
+        client.tasks.text_generation(prompt, **given)  # nothing is dropped unasked
+    asked = [request.json() for request in server.requests]
+    # Refused, sent again; the second call knows at once.
+    assert asked == [sent[0], sent[1], sent[1], sent[0]]
+
+
+def test_every_difference_is_needed() -> None:
     used: set[str] = set()
     for each in FOUND:
         task = task_of(each)
         if each.sent is not None and task is not None:
-            used |= upgraded(task, _copy(each.sent))[1]
-    names = {difference.__name__ for difference in DIFFERENCES}
-    assert used == names
-    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-    assert [name for name in names if f"`{name}`" not in page] == []
+            used |= upgraded(task, copy.deepcopy(each.sent))[1]
+    assert used == {difference.__name__ for difference in DIFFERENCES}

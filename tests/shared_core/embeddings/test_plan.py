@@ -321,6 +321,7 @@ def test_what_progress_raises_ends_the_call() -> None:
         ({"timeout": 0}, "timeout"),
         ({"extra_headers": {"a": "b\r\nc: d"}}, "extra_headers"),
         ({"bill_to": "a\r\nb"}, "bill_to"),
+        ({"scale_up_timeout": 0}, "scale_up_timeout"),
         ({"batch_size": "2"}, "batch_size"),
         ({"normalize": "yes"}, "normalize"),
     ],

@@ -154,6 +154,12 @@ def test_headers_of_a_call(server: FaultServer) -> None:
     assert second.headers["x-hf-bill-to"] == "other-org"
 
 
+def test_an_endpoint_that_starts_may_hold_the_request(server: FaultServer) -> None:
+    with client(server, "/embed") as router:
+        router.embeddings.create("a", scale_up_timeout=600)
+    assert server.requests[0].headers["x-scale-up-timeout"] == "600"
+
+
 async def test_async_equals_sync(server: FaultServer) -> None:
     texts = ["x" * n for n in range(45)]
     with client(server) as router:

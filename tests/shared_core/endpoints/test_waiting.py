@@ -202,6 +202,42 @@ def test_handle_embeds(server: FaultServer, machine: FaultServer, ask: Ask) -> N
     assert result.vectors.tolist() == [[1.0, 2.0]]
 
 
+@pytest.mark.parametrize("image", ["huggingface", "tgi", "tei", "custom"])
+@pytest.mark.parametrize("path", ["", "/m"])
+def test_handle_asks_for_tasks_at_its_own_address(
+    server: FaultServer, machine: FaultServer, ask: Ask, image: str, path: str
+) -> None:
+    shown = endpoint(url=machine.url + path)
+    shown["model"]["image"] = {image: {"url": "x"}}
+    server.on(ONE, json_reply(shown))
+    machine.on(path or "/", json_reply([[{"label": "a", "score": 1}]]))
+    found = ask(
+        lambda endpoints: endpoints.get("chat-a1"),
+        lambda handle: handle.tasks.text_classification("Hi"),
+    )
+    assert found[0].label == "a"
+    machine.on(path or "/", json_reply([{"generated_text": "b"}]))
+    written = ask(
+        lambda endpoints: endpoints.get("chat-a1"),
+        lambda handle: handle.tasks.text_generation("Hi"),
+    )
+    assert written.text == "b"
+    assert {item.headers["authorization"] for item in machine.requests} == {"Bearer hf_test"}
+
+
+def test_handle_of_a_server_with_openai_routes_completes_there(
+    server: FaultServer, machine: FaultServer, ask: Ask
+) -> None:
+    server.on(ONE, json_reply(endpoint(url=machine.url)))  # vLLM
+    machine.on("/v1/completions", json_reply({"choices": [{"text": "b"}]}))
+    written = ask(
+        lambda endpoints: endpoints.get("chat-a1"),
+        lambda handle: handle.tasks.text_generation("Hi"),
+    )
+    assert written.text == "b"
+    assert machine.requests[0].json() == {"model": "acme/chat-8b", "prompt": "Hi"}
+
+
 def test_handle_keeps_one_client(server: FaultServer, machine: FaultServer) -> None:
     server.on(ONE, json_reply(endpoint(url=machine.url)))
     handle = asker("sync", server)(lambda endpoints: endpoints.get("chat-a1"))

@@ -194,3 +194,37 @@ FINE = {"global": ["discussion.write"], "scoped": [{"permissions": ["inference.e
 )
 def test_permissions(who: WhoAmI, permission: str, allowed: bool | None) -> None:
     assert who.permits(permission) is allowed
+
+
+def test_facts_of_a_revision(server: FaultServer, ask: Ask) -> None:
+    path = "/api/models/acme/chat-27b/revision/refs%2Fpr%2F1"
+    server.on(path, json_reply(ENTRY))
+    found = ask(lambda models: models.info("acme/chat-27b", revision="refs/pr/1"))
+    assert found.id == "acme/chat-27b"
+    assert ask(lambda models: models.card("acme/chat-27b", revision="refs/pr/1")).sha == "abc"
+    with pytest.raises(errors.InvalidSettingError, match="revision"):
+        ask(lambda models: models.info("acme/chat-27b", revision=""))
+
+
+def test_limit_that_is_used_up_is_known(server: FaultServer) -> None:
+    gone = {"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": LIMIT["RateLimit-Policy"]}
+    server.on("/api/models/acme/x", json_reply({"error": "slow down"}, 429, gone))
+    with RouterClient(api_key="hf_test", hub_url=server.url) as client:
+        with pytest.raises(errors.RateLimitError) as caught:
+            client.models.info("acme/x")
+        assert caught.value.retry_after in (55, 56)  # a second more is fine
+        assert client.models.rate_limit == HubRateLimit("api", 0, 55, 1000, 300)
+
+
+def test_warnings_of_the_hub_are_logged_once_per_topic(
+    server: FaultServer, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = f"Topic {id(server)}"
+    said = f"{topic}; Old, and going away, {topic} b; Other"
+    server.on("/api/models/acme/x", json_reply({"id": "acme/x"}, 200, {"X-HF-Warning": said}))
+    for _ in range(2):
+        ask(lambda models: models.info("acme/x"))
+    assert [record.getMessage() for record in caplog.records if topic in record.getMessage()] == [
+        f"the Hub says ({topic}): Old, and going away",
+        f"the Hub says ({topic} b): Other",
+    ]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared_core import AsyncRouterClient, Callback, Resilience, RouterClient
+from shared_core import AsyncRouterClient, Callback, Failover, Resilience, RouterClient
 from shared_core.core import CallContext
 from shared_core.flow import Flow, Sleep
 from shared_core.resilience.pipeline import CallInfo, Next, Pipeline, Tools
@@ -15,6 +15,7 @@ from shared_core.wire.messages import WireRequest
 from tests.helpers.fault_server import FaultServer, json_reply
 
 PATH = "/v1/chat/completions"
+MODEL = "acme/flux"
 
 
 class Clock:
@@ -185,3 +186,45 @@ class Both:
                 except Exception as error:
                     results.append(error)
             return results, client
+
+
+class Caller:
+    """The same steps with either client, over one server in the place of the router."""
+
+    def __init__(self, kind: str, server: FaultServer) -> None:
+        self.kind = kind
+        self.server = server
+
+    def run(self, steps: Callable[[Any], Any], failover: Failover, **options: Any) -> Any:
+        """Return what *steps(client)* yields; each thing it yields is awaited if need be."""
+        resilience = Resilience(failover=failover, **options)
+        how = {
+            "api_key": "hf_client_token",
+            "base_url": f"{self.server.url}/v1",
+            "hub_url": self.server.url,
+        }
+        if self.kind == "sync":
+            with RouterClient(MODEL, resilience=resilience, **how) as client:
+                return steps(client)
+
+        async def work() -> Any:
+            async with AsyncRouterClient(MODEL, resilience=resilience, **how) as client:
+                return await steps(client)
+
+        return asyncio.run(work())
+
+    def stream(self, opens: Callable[[Any], Any], failover: Failover, **options: Any) -> Any:
+        """Return the whole of a stream, and the stream."""
+        if self.kind == "sync":
+
+            def steps(client: Any) -> Any:
+                with opens(client) as stream:
+                    return stream.result(), stream
+
+            return self.run(steps, failover, **options)
+
+        async def asteps(client: Any) -> Any:
+            async with opens(client) as stream:
+                return await stream.result(), stream
+
+        return self.run(asteps, failover, **options)

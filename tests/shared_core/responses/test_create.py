@@ -10,12 +10,10 @@ import pytest
 
 from shared_core import (
     AsyncRouterClient,
-    ChatMessage,
     Failover,
     FailoverEndpoint,
     FunctionCall,
     FunctionCallOutput,
-    ImagePart,
     MCPApprovalRequest,
     MCPCall,
     MCPListTools,
@@ -211,25 +209,11 @@ def test_history_and_tool_results(server: FaultServer, create: Any) -> None:
     assert sent[5] == {"type": "function_call_output", "call_id": "call_3", "output": "12:00"}
 
 
-def test_chat_messages_become_items(server: FaultServer, create: Any) -> None:
+def test_other_kinds_of_tool_choice_pass(server: FaultServer, create: Any) -> None:
     server.on(PATH, json_reply(WHOLE))
-    picture = ImagePart("https://example.org/a.png", detail="low")
-    answer = ChatMessage("assistant", "Yes.")
-    create([ChatMessage("user", [picture]), answer, ChatMessage("tool", "3", tool_call_id="c")])
-    assert server.requests[0].json()["input"] == [
-        {
-            "role": "user",
-            "content": [
-                {
-                    "type": "input_image",
-                    "image_url": "https://example.org/a.png",
-                    "detail": "low",
-                }
-            ],
-        },
-        {"role": "assistant", "content": "Yes."},
-        {"type": "function_call_output", "call_id": "c", "output": "3"},
-    ]
+    choice = {"type": "mcp", "server_label": "docs", "name": "search"}
+    create("x", tools=[MCPTool("docs", "https://mcp.test/sse")], tool_choice=choice)
+    assert server.requests[0].json()["tool_choice"] == choice
 
 
 def test_mcp_items_and_approval(server: FaultServer, create: Any) -> None:
@@ -424,3 +408,26 @@ def test_another_endpoint_answers_when_the_first_is_down(server: FaultServer, cr
         assert response.output_text == "Hi there"
         assert other.requests[0].json() == {"model": "c/d", "input": "Hello"}
         assert "authorization" not in other.requests[0].headers
+
+
+def test_credentials_of_tools_that_a_server_repeats_are_not_kept(
+    server: FaultServer, create: Any
+) -> None:
+    tool = MCPTool("docs", "https://mcp.test/sse", headers={"Authorization": "Bearer s3cret"})
+    for status, error in (("completed", None), ("failed", {"message": "no"})):
+
+        def repeat(request: Any, status: str = status, error: Any = error) -> Any:
+            tools = request.json()["tools"]
+            return json_reply({**WHOLE, "tools": tools, "status": status, "error": error})
+
+        server.on(PATH, repeat)
+        if error is None:
+            kept = create("x", tools=[tool])
+        else:
+            with pytest.raises(errors.ResponseFailedError) as caught:
+                create("x", tools=[tool])
+            kept = caught.value.partial
+        assert "s3cret" in server.requests[-1].body.decode()
+        assert "s3cret" not in repr(kept)
+        assert "s3cret" not in repr(kept.raw)
+        assert kept.raw["tools"][0]["server_label"] == "docs"

@@ -324,3 +324,17 @@ def test_a_huge_event_names_the_limit_to_raise() -> None:
     assert isinstance(decoder.error, ResponseTooLargeError)
     assert "max_event_bytes" in str(decoder.error)
     assert "max_body_bytes" not in str(decoder.error)
+
+
+def test_events_do_not_keep_credentials_of_tools(server: FaultServer, read: Read) -> None:
+    tool = {"type": "mcp", "server_label": "docs", "headers": {"Authorization": "Bearer s3cret"}}
+    repeated = [
+        {**value, "response": {**value["response"], "tools": [tool]}}
+        if "response" in value
+        else value
+        for value in EVENTS
+    ]
+    server.on(PATH, sse(*repeated))
+    updates, response = read()
+    assert response.raw["tools"] == [{"type": "mcp", "server_label": "docs"}]
+    assert "s3cret" not in repr([update.raw for update in updates])

@@ -32,6 +32,7 @@ from shared_core.errors import (
     InvalidSettingError,
     ModelLoadingError,
     UnsupportedParameterError,
+    UnsupportedTaskError,
 )
 from shared_core.tasks.spec import Call
 from shared_core.tasks.table import TASKS, Table
@@ -117,6 +118,28 @@ def test_extras_win(server: FaultServer, client: RouterClient) -> None:
         "x", top_k=1, model="a/b", extra_parameters={"top_k": None, "beams": 2}
     )
     assert server.requests[1].json() == {"inputs": "x", "parameters": {"beams": 2}}
+
+
+def test_an_endpoint_that_starts_may_hold_the_request(
+    server: FaultServer, client: RouterClient
+) -> None:
+    client.tasks.text_classification("x", model="a/b", scale_up_timeout=600)
+    assert server.requests[0].headers["x-scale-up-timeout"] == "600"
+
+
+def test_several_texts_get_several_answers(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", json_reply([{"summary_text": "a"}]))
+    found = client.tasks.call("summarization", ["a long text"], model="a/b", result=list)
+    assert found == [{"summary_text": "a"}]
+
+
+def test_tables_in_the_newer_form(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", json_reply([5]))
+    table = {"a": ["1"]}
+    client.tasks.tabular_classification(
+        table, model="a/b", extra_body={"inputs": None, "parameters": {}, "table": table}
+    )
+    assert server.requests[0].json() == {"parameters": {}, "table": table}
 
 
 def test_images_are_asked_for_as_png(server: FaultServer, client: RouterClient) -> None:
@@ -355,3 +378,28 @@ def test_every_task_of_the_hub_that_has_a_form_is_a_row() -> None:
     assert set(wanted.split()) <= TASKS.keys()
     for task in TASKS:
         assert hasattr(Table, task.replace("-", "_"))
+
+
+@pytest.mark.parametrize("more", [{}, {"provider": "hf-inference"}])
+def test_a_providers_id_needs_another_provider(
+    server: FaultServer, client: RouterClient, more: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidSettingError, match="provider_id"):
+        client.tasks.text_classification("x", model="a/b", provider_id="c", **more)
+    assert server.requests == []
+
+
+def test_3d_models_come_out_of_the_general_call(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", reply(200, b"glTF....", {"content-type": "model/gltf-binary"}))
+    made = client.tasks.call("text-to-3d", "a chair", {"seed": 1}, model="a/b", result=Media)
+    assert (made.content, made.extension) == (b"glTF....", ".glb")
+    assert client.tasks.call("image-to-3d", file=PNG, model="a/b") == made
+    spoken, shown = server.requests
+    assert spoken.json() == {"inputs": "a chair", "parameters": {"seed": 1}}
+    assert (shown.body, shown.headers["content-type"]) == (PNG, "image/png")
+    # No provider has a form for them that is written down: refused before anything is sent.
+    with RouterClient(api_key="hf_t") as router:
+        with pytest.raises(UnsupportedTaskError, match="hf-inference does not serve text-to-3d"):
+            router.tasks.text_to_3d("a chair", model="a/b")
+        with pytest.raises(UnsupportedTaskError, match="fal-ai does not serve text-to-3d"):
+            router.tasks.call("text-to-3d", "a chair", model="a/b", provider="fal-ai")

@@ -211,10 +211,37 @@ def test_result_classes_are_frozen_and_slotted(module: Any) -> None:
         ("image-to-text", [{"generated_text": "a"}], {"generated_text": "a"}),
         ("table-question-answering", [{"answer": "a"}], {"answer": "a"}),
         ("some-new-task", [{"a": 1}], [{"a": 1}]),
+        ("token-classification", [[{"a": 1}]], [{"a": 1}]),
+        ("image-classification", [[{"a": 1}]], [{"a": 1}]),
+        ("object-detection", [[]], []),
+        ("fill-mask", [[{"a": 1}]], [[{"a": 1}]]),
+        (
+            "zero-shot-classification",
+            [{"sequence": "s", "labels": ["a"], "scores": [1]}],
+            [{"label": "a", "score": 1}],
+        ),
+        (
+            "zero-shot-classification",
+            [[{"label": "a", "score": 1}]],
+            [{"label": "a", "score": 1}],
+        ),
     ],
 )
 def test_legacy_shapes(task: str, value: Any, expected: Any) -> None:
     assert normalise(task, value) == expected
+
+
+@pytest.mark.parametrize("task", ["summarization", "text-classification", "question-answering"])
+def test_a_list_is_answered_with_a_list(task: str) -> None:
+    assert normalise(task, [{"summary_text": "a"}], several=True) == [{"summary_text": "a"}]
+
+
+def test_vectors_in_base64() -> None:
+    packed = base64.b64encode(np.asarray([0.5, -2.0], "<f4").tobytes()).decode()
+    assert results.features([packed, packed]).tolist() == [[0.5, -2.0], [0.5, -2.0]]
+    for broken in ([packed[:-4]], ["?"], [packed, [1.0]]):
+        with pytest.raises(ValueError, match=r"base64|regular"):
+            results.features(broken)
 
 
 def test_files_inside_json() -> None:

@@ -1,6 +1,6 @@
-"""Speech, reading and classes on Hugging Face's own task server, with answers that can be wrong.
+"""Speech, reading, classes and likeness on Hugging Face's own task server: answers may be wrong.
 
-Needs programs and packages that the tests do not declare: see ``tests/helpers/task_server``.
+Needs two programs of the system, flite and tesseract: see ``tests/helpers/task_server``.
 """
 
 from __future__ import annotations
@@ -15,35 +15,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared_core import BadRequestError, RouterClient
+from shared_core import AsyncRouterClient, BadRequestError, RouterClient
 from tests.helpers import task_server
 from tests.helpers.servers import ROOT
 
 SENTENCE = "hello world this is a test of speech recognition"
 LACKING = task_server.missing()
 
-pytestmark = pytest.mark.skipif(
-    LACKING is not None, reason=f"task server: {LACKING} is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(LACKING is not None, reason=f"task server: {LACKING} is not installed"),
+    pytest.mark.anyio,
+]
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[RouterClient]:
+def url() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as chosen:
         port = chosen.getsockname()[1]
     command = [sys.executable, "-m", "tests.helpers.task_server", str(port)]
     server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(300):
+        for _ in range(900):
+            assert server.poll() is None, "the task server has ended"
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        with RouterClient(api_key="hf_t", base_url=f"http://127.0.0.1:{port}") as client:
-            yield client
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[RouterClient]:
+    with RouterClient(api_key="hf_t", base_url=url) as client:
+        yield client
 
 
 def test_what_is_spoken_is_heard(client: RouterClient, tmp_path: Path) -> None:
@@ -60,6 +67,32 @@ def test_what_is_spoken_is_heard(client: RouterClient, tmp_path: Path) -> None:
         parts[0].audio.content, model="real/automatic-speech-recognition"
     )
     assert again.text == SENTENCE
+
+
+async def test_what_is_spoken_is_heard_in_asyncio(url: str) -> None:
+    async with AsyncRouterClient(api_key="hf_t", base_url=url) as client:
+        spoken = await client.tasks.text_to_speech(SENTENCE, model="real/text-to-speech")
+        heard = await client.tasks.automatic_speech_recognition(
+            spoken.content, model="real/automatic-speech-recognition"
+        )
+    assert heard.text == SENTENCE
+
+
+def test_sentences_of_one_meaning_are_found(client: RouterClient) -> None:
+    texts = ["The stock market fell.", "A feline sleeps on the sofa.", "I like to cook."]
+    query = "Where is the cat?"
+    scores = client.tasks.sentence_similarity(query, texts, model="real/sentence-similarity")
+    assert int(np.argmax(scores)) == 1
+    assert scores[1] > max(scores[0], scores[2]) + 0.1
+    ranked = client.tasks.rerank(
+        query, texts, method="sentence-similarity", model="real/sentence-similarity", batch_size=2
+    )
+    assert ranked[0].index == 1
+    vectors = [
+        client.tasks.feature_extraction(text, model="real/feature-extraction")
+        for text in (query, *texts)
+    ]
+    assert [float(each @ vectors[0]) for each in vectors[1:]] == pytest.approx(scores, abs=1e-6)
 
 
 def test_what_is_drawn_is_read(client: RouterClient) -> None:
@@ -98,3 +131,7 @@ def test_the_server_refuses_with_its_own_words(client: RouterClient) -> None:
         )
     with pytest.raises(BadRequestError, match="received `data`"):
         client.tasks.call("tabular-classification", {"x": 1}, model="real/tabular-classification")
+    with pytest.raises(BadRequestError, match="Malformed soundfile"):
+        client.tasks.automatic_speech_recognition(
+            b"fLaCnothing", model="real/automatic-speech-recognition"
+        )

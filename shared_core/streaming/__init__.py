@@ -1,0 +1,1 @@
+"""Streams: how bytes are moved and connections given back; what chat, responses and tasks share."""
