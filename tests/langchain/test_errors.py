@@ -132,8 +132,13 @@ def test_timeouts() -> None:
 
 @pytest.mark.parametrize("body", [{"error": openai("bad", 500)["error"]}, {"choices": []}, [], "x"])
 def test_a_200_that_is_no_answer(body: Any) -> None:
-    with serving(json_reply(body)) as server, pytest.raises(lc.ModelAPIError):
-        model_of(server).invoke("x")
+    with serving(json_reply(body, headers=HEADERS)) as server:
+        for call in (lambda m: m.invoke("x"), lambda m: list(m.stream("x"))):
+            with pytest.raises(lc.ModelAPIError) as caught:
+                call(model_of(server))
+            error: Any = caught.value
+            assert error.request_id == error.response.headers["x-request-id"] == "req-7"
+            assert error.response.json() == body
 
 
 def test_a_model_that_cannot_chat_names_the_right_class() -> None:

@@ -91,8 +91,9 @@ def test_parameters_of_the_model_and_of_the_call(server: FaultServer) -> None:
     assert (sent["seed"], sent["best_of"]) == (4, 2)
     llm.bind(temperature=1).invoke("a")
     assert last(server)["temperature"] == 1
-    with pytest.raises(shared_core.InvalidSettingError, match="bill_to"):
-        llm.invoke("a", bill_to="acme")
+    for name in ("bill_to", "extra_headers", "api_key", "hf_token", "base_url", "max_retries"):
+        with pytest.raises(shared_core.InvalidSettingError, match=name):
+            llm.invoke("a", **{name: "x"})
 
 
 class Tokens(BaseCallbackHandler):
@@ -139,6 +140,14 @@ def test_providers_that_only_chat_are_refused_by_name(provider: str) -> None:
     with pytest.raises(ModelInvalidRequestError, match="text-generation") as raised:
         llm.invoke("a")
     assert isinstance(raised.value, shared_core.UnsupportedTaskError)
+
+
+def test_a_model_that_only_chats_names_the_right_class(server: FaultServer) -> None:
+    message = "Model a/b is not supported for task text-generation. Supported task: conversational."
+    server.on(PATH, json_reply({"error": {"message": message, "code": 400}}, 400))
+    for use in (lambda llm: llm.invoke("a"), lambda llm: list(llm.stream("a"))):
+        with pytest.raises(ModelInvalidRequestError, match="ChatHFRouter"):
+            use(of(server))
 
 
 def test_a_provider_behind_the_router() -> None:

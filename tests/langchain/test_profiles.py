@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 from langchain_core import exceptions as lc
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import ConfigurableField
 
 import shared_core
-from langchain_hfrouter import ChatHFRouter, register
+from langchain_hfrouter import ChatHFRouter, HFRouterLLM, register
 from langchain_hfrouter._profiles import SNAPSHOT, best_method, model_id, of_entry
 from shared_core import CharacterCounter, WordCounter
 from tests.helpers.fault_server import FaultServer, json_reply
@@ -64,6 +67,48 @@ def test_an_unknown_model_has_none_and_a_given_one_wins() -> None:
     assert ChatHFRouter(model="nobody/knows").profile is None
     given: ModelProfile = {"max_input_tokens": 5}
     assert ChatHFRouter(model="openai/gpt-oss-120b", profile=given).profile == given
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.model_copy(update={"model": "Qwen/Qwen2.5-VL-7B-Instruct"}),
+        lambda m: m.model_copy(update={"model_name": "Qwen/Qwen2.5-VL-7B-Instruct"}, deep=True),
+        lambda m: _set(m, "model", "Qwen/Qwen2.5-VL-7B-Instruct"),
+        lambda m: _set(copy.deepcopy(m), "model_name", "Qwen/Qwen2.5-VL-7B-Instruct"),
+        lambda m: _set(pickle.loads(pickle.dumps(m)), "model", "Qwen/Qwen2.5-VL-7B-Instruct:x"),
+        lambda m: configured(m, "Qwen/Qwen2.5-VL-7B-Instruct"),
+    ],
+)
+def test_the_profile_follows_the_model(change: Any) -> None:
+    model = ChatHFRouter(model="openai/gpt-oss-120b", api_key="t")
+    assert change(model).profile["image_inputs"] is True
+    given: ModelProfile = {"max_input_tokens": 5}
+    own = ChatHFRouter(model="openai/gpt-oss-120b", api_key="t", profile=given)
+    assert change(own).profile == given
+
+
+def _set(model: ChatHFRouter, name: str, value: Any) -> ChatHFRouter:
+    setattr(model, name, value)
+    return model
+
+
+def configured(model: ChatHFRouter, name: str) -> Any:
+    runnable = model.configurable_fields(model=ConfigurableField(id="m"))
+    return runnable.prepare({"configurable": {"m": name}})[0]
+
+
+def test_a_refreshed_profile_stays_with_its_route(router: FaultServer) -> None:
+    model = ChatHFRouter(
+        model="openai/gpt-oss-120b", provider="groq", base_url=f"{router.url}/v1", api_key="t"
+    )
+    model.refresh_profile()
+    kept = model.model_copy(update={"temperature": 1}).profile
+    assert kept is not None
+    assert kept["max_input_tokens"] == 100_000
+    moved = model.model_copy(update={"provider": "novita"}).profile
+    assert moved is not None
+    assert moved["max_input_tokens"] == 131_072
 
 
 def test_the_snapshot_has_known_keys_only() -> None:
@@ -189,6 +234,13 @@ def test_token_ids() -> None:
     custom = ChatHFRouter(model="a/b", custom_get_token_ids=lambda text: [1] * len(text))
     assert custom.get_token_ids("abc") == [1, 1, 1]
     assert custom.get_num_tokens("abc") == 3
+
+
+def test_a_completion_model_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert HFRouterLLM(model="a/b").get_num_tokens("12345678") == 2
+    counting = HFRouterLLM(model="a/b", tokenizer=Tokenizer())
+    assert (counting.get_num_tokens("a b"), counting.get_token_ids("a bcd")) == (2, [1, 3])
 
 
 def test_a_tokenizer_file(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypedDict
+from typing import Any, Generic, TypedDict, TypeVar
 
 import pytest
 from langchain_core.exceptions import ModelError, OutputParserException
@@ -40,6 +40,15 @@ class PersonDict(TypedDict):
 
     name: str
     age: int
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page."""
+
+    item: T
 
 
 SCHEMAS: dict[str, Any] = {
@@ -147,6 +156,23 @@ def test_names_of_schemas_are_made_acceptable(title: str) -> None:
     import re
 
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name["json_schema"]["name"])
+
+
+@pytest.mark.parametrize("title", ["Response[User]", "Grüße an alle", "x" * 100])
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_any_title_can_be_asked_for(title: str, method: Any, stub: StubServer) -> None:
+    model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
+    schema = {"title": title, "type": "object", "properties": {"age": {"type": "integer"}}}
+    chain = model.with_structured_output(schema, method=method)
+    assert chain.invoke("Ada is 36") == {"age": 36}
+    assert list(chain.stream("Ada is 36"))[-1] == {"age": 36}
+
+
+def test_a_generic_class_can_be_asked_for(stub: StubServer) -> None:
+    model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
+    for method in ("function_calling", "json_schema"):
+        chain = model.with_structured_output(Page[int], method=method)  # type: ignore[arg-type]
+        assert chain.invoke("36") == Page[int](item=36)
 
 
 def test_recursive_models_keep_their_references() -> None:
