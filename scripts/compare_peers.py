@@ -85,10 +85,8 @@ def prepared(folder: Path, comparison: Comparison) -> Path:
         _run([str(python), "-m", "pip", "install", "-q", "uv"])
     environ = os.environ | pip_settings_for_uv(str(python)) | {"UV_LINK_MODE": "copy"}
     wanted = ["-e", f"{ROOT}[{comparison.extra}]", *NEEDED, *comparison.peers]
-    _run(
-        [str(python), "-m", "uv", "pip", "install", "-q", "-U", "--python", str(python), *wanted],
-        environ,
-    )
+    install = ["uv", "pip", "install", "-q", "-U", "--python", str(python), *wanted]
+    _run([str(python), "-m", *install], environ)
     return python
 
 

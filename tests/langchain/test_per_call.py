@@ -20,6 +20,7 @@ def bodies(server: FaultServer) -> list[Any]:
     return [request.json() for request in server.requests]
 
 
+@pytest.mark.rule("model-of-the-call")
 async def test_a_model_given_to_a_call_is_asked_and_reported() -> None:
     unnamed = whole(top_model=None)
     events = [event({"content": "x"}, "stop")]
@@ -38,6 +39,7 @@ async def test_a_model_given_to_a_call_is_asked_and_reported() -> None:
     assert model.model == "org/m"
 
 
+@pytest.mark.rule("model-of-the-call", "cache-key")
 @pytest.mark.parametrize("name", ["model", "model_name"])
 def test_a_model_given_to_a_call_is_traced_and_cached(name: str) -> None:
     seen: list[dict[str, Any]] = []
@@ -59,6 +61,7 @@ def test_a_model_given_to_a_call_is_traced_and_cached(name: str) -> None:
     assert seen[1]["invocation_params"][name] == "other/m"
 
 
+@pytest.mark.rule("traces")
 def test_traces_name_limits_and_stops_of_the_call() -> None:
     model = ChatHFRouter(model="a/b", max_tokens=5, stop=["x"])
     for given in (
@@ -70,6 +73,7 @@ def test_traces_name_limits_and_stops_of_the_call() -> None:
         assert (params["ls_max_tokens"], params["ls_stop"]) == (7, ["y"])
 
 
+@pytest.mark.rule("settings-are-not-sent")
 @pytest.mark.parametrize(
     "name",
     ["api_key", "hf_token", "base_url", "endpoint_url", "max_retries", "default_headers",
@@ -86,6 +90,7 @@ async def test_what_only_the_model_has_is_refused_rather_than_sent(name: str) ->
         assert server.requests == []
 
 
+@pytest.mark.rule("metadata-is-json", "metadata-once")
 def test_a_cost_that_the_provider_names_is_reported_once() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
     steps = [

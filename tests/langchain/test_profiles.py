@@ -53,6 +53,7 @@ ENTRY = {
 }
 
 
+@pytest.mark.rule("profile-of-a-router-id")
 @pytest.mark.parametrize(
     "name", ["openai/gpt-oss-120b", "openai/gpt-oss-120b:groq", "openai/gpt-oss-120b:cheapest"]
 )
@@ -63,12 +64,14 @@ def test_a_router_id_has_a_profile(name: str) -> None:
     assert profile["tool_calling"] is True
 
 
+@pytest.mark.rule("profile-given-wins")
 def test_an_unknown_model_has_none_and_a_given_one_wins() -> None:
     assert ChatHFRouter(model="nobody/knows").profile is None
     given: ModelProfile = {"max_input_tokens": 5}
     assert ChatHFRouter(model="openai/gpt-oss-120b", profile=given).profile == given
 
 
+@pytest.mark.rule("profile-given-wins")
 @pytest.mark.parametrize(
     "change",
     [
@@ -98,6 +101,7 @@ def configured(model: ChatHFRouter, name: str) -> Any:
     return runnable.prepare({"configurable": {"m": name}})[0]
 
 
+@pytest.mark.rule("profile-given-wins")
 def test_a_refreshed_profile_stays_with_its_route(router: FaultServer) -> None:
     model = ChatHFRouter(
         model="openai/gpt-oss-120b", provider="groq", base_url=f"{router.url}/v1", api_key="t"
@@ -128,6 +132,7 @@ def router() -> Any:
         yield server
 
 
+@pytest.mark.rule("profile-of-a-provider")
 @pytest.mark.parametrize(
     ("options", "context", "structured"),
     [
@@ -160,6 +165,7 @@ def test_a_model_that_the_list_does_not_know(router: FaultServer) -> None:
         model.refresh_profile()
 
 
+@pytest.mark.rule("list-models")
 async def test_the_list_of_models(router: FaultServer) -> None:
     model = ChatHFRouter(model="a/b", base_url=f"{router.url}/v1", api_key="t")
     (found,) = model.list_models()
@@ -186,6 +192,7 @@ def test_suffixes_are_taken_off(model: str, id: str) -> None:
 # --- tokens
 
 
+@pytest.mark.rule("tokens-offline")
 def test_tokens_are_counted_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     model = ChatHFRouter(model="a/b")
@@ -216,6 +223,7 @@ class Tokenizer:
         return Encoding([len(word) for word in text.split()])
 
 
+@pytest.mark.rule("tokenizers")
 @pytest.mark.parametrize(
     ("tokenizer", "count"),
     [
@@ -229,6 +237,7 @@ def test_tokenizers_of_every_kind(tokenizer: Any, count: int) -> None:
     assert ChatHFRouter(model="a/b", tokenizer=tokenizer).get_num_tokens("a b") == count
 
 
+@pytest.mark.rule("tokenizers")
 def test_token_ids() -> None:
     assert ChatHFRouter(model="a/b", tokenizer=Tokenizer()).get_token_ids("a bcd") == [1, 3]
     custom = ChatHFRouter(model="a/b", custom_get_token_ids=lambda text: [1] * len(text))
@@ -236,6 +245,7 @@ def test_token_ids() -> None:
     assert custom.get_num_tokens("abc") == 3
 
 
+@pytest.mark.rule("tokens-offline")
 def test_a_completion_model_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert HFRouterLLM(model="a/b").get_num_tokens("12345678") == 2
@@ -243,6 +253,7 @@ def test_a_completion_model_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (counting.get_num_tokens("a b"), counting.get_token_ids("a bcd")) == (2, [1, 3])
 
 
+@pytest.mark.rule("tokenizers")
 def test_a_tokenizer_file(tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     vocabulary = {"[UNK]": 0, "hello": 1, "world": 2}
@@ -257,6 +268,7 @@ def test_a_tokenizer_file(tmp_path: Path) -> None:
 # --- registration
 
 
+@pytest.mark.rule("init-chat-model")
 def test_init_chat_model_knows_us_on_request_only(
     monkeypatch: pytest.MonkeyPatch, stub: StubServer
 ) -> None:
@@ -278,6 +290,7 @@ def test_init_chat_model_knows_us_on_request_only(
     assert isinstance(other, ChatHFRouter)
 
 
+@pytest.mark.rule("init-chat-model")
 def test_registration_fails_clearly_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
     from langchain.chat_models import base
 
@@ -289,6 +302,7 @@ def test_registration_fails_clearly_where_it_cannot_work(monkeypatch: pytest.Mon
         register()
 
 
+@pytest.mark.rule("init-chat-model")
 def test_registration_makes_entries_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     from typing import NamedTuple
 
@@ -320,6 +334,7 @@ print(len(imported), len(made), sorted(name for name in made if "." not in name)
 """
 
 
+@pytest.mark.rule("cheap-import")
 def test_classes_bring_few_modules_over_langchains_own() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -68,7 +68,9 @@ def _usual(body: dict[str, Any]) -> dict[str, Any]:
 
 def say(text: str | None = "Hi.", finish: str = "stop", **more: Any) -> Callable[[Received], Reply]:
     """An answer, streamed if asked for: keys of the message, ``top_*`` of the body."""
-    top = {key: more.pop(key) for key in list(more) if key.startswith("top_")}
+    # Some packages refuse answers without a fingerprint.
+    top: dict[str, Any] = {"top_system_fingerprint": "fp"}
+    top |= {key: more.pop(key) for key in list(more) if key.startswith("top_")}
 
     def answer(request: Received) -> Reply:
         if not request.json().get("stream"):
