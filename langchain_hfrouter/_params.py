@@ -106,6 +106,8 @@ def of_call(
             raise InvalidSettingError("n must be 1 in a stream: chunks of several answers mix")
         if usage and "stream_options" not in params:
             params["include_usage"] = True
+    else:
+        params.pop("stream_options", None)  # a binding serves whole calls and streams
     echo = params["reasoning_echo"]
     params["reasoning_echo"] = _ECHO.get(echo, echo) if isinstance(echo, str) else echo
     if not params["stop"]:

@@ -90,6 +90,16 @@ async def test_what_only_the_model_has_is_refused_rather_than_sent(name: str) ->
         assert server.requests == []
 
 
+@pytest.mark.rule("usage-in-streams", "bindings")
+def test_bound_stream_options_are_for_streams() -> None:
+    with serving(whole(), stream(event({"content": "x"}, "stop"))) as server:
+        bound = model_of(server).bind(stream_options={"include_usage": False})
+        bound.invoke("x")
+        list(bound.stream("x"))
+        sent = [body.get("stream_options") for body in bodies(server)]
+    assert sent == [None, {"include_usage": False}]
+
+
 @pytest.mark.rule("metadata-is-json", "metadata-once")
 def test_a_cost_that_the_provider_names_is_reported_once() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
