@@ -174,6 +174,17 @@ def test_bill_to_and_headers_are_sent() -> None:
     assert (headers["x-hf-bill-to"], headers["x-team"], headers["x-run"]) == ("acme", "blue", "1")
 
 
+@pytest.mark.rule("billing")
+def test_the_environment_says_who_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_BILL_TO", "acme")
+    with serving(whole()) as server:
+        model_of(server).invoke("Hi")
+        model_of(server, bill_to="other").invoke("Hi")
+        model_of(server).invoke("Hi", bill_to="third")
+        payers = [request.headers["x-hf-bill-to"] for request in server.requests]
+    assert payers == ["acme", "other", "third"]
+
+
 @pytest.mark.rule("routes")
 @pytest.mark.parametrize(
     ("model", "call", "asked"),

@@ -130,7 +130,7 @@ BLOCKS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.rule("media-blocks")
+@pytest.mark.rule("media-blocks", "unknown-blocks")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_block(name: str) -> None:
     block, part = BLOCKS[name]

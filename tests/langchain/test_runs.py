@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import ConfigurableField
@@ -13,6 +15,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel
 
 from langchain_hfrouter import ChatHFRouter
+from tests.helpers.fault_server import json_reply
 from tests.langchain.script import TOOL, USAGE, added, call, event, model_of, serving, stream, whole
 from tests.langchain.stub_server import StubServer
 
@@ -41,6 +44,21 @@ async def test_alternatives_are_chosen_by_a_run() -> None:
         await model.ainvoke("x")
         list(model.stream("x", config=config))
         assert [r.json()["model"] for r in server.requests] == ["other/m", "org/m", "other/m"]
+
+
+@pytest.mark.rule("middleware", "context-overflow")
+def test_a_summary_that_overflows_is_made_smaller() -> None:
+    """LangChain's middleware does so for its own error class alone."""
+    too_long = {"error": {"message": "too long", "code": "context_length_exceeded"}}
+    with serving(json_reply(too_long, 400), whole("Short."), whole("Hi.")) as server:
+        model = model_of(server)
+        summarise = SummarizationMiddleware(model, trigger=("messages", 3), keep=("messages", 1))
+        agent = create_agent(model, middleware=[summarise])
+        talk = [("user", "word " * 400), ("assistant", "yes " * 400), ("user", "and?")]
+        assert agent.invoke({"messages": talk})["messages"][-1].text == "Hi."
+        sizes = [len(request.body) for request in server.requests]
+    assert len(sizes) == 3
+    assert sizes[1] < sizes[0]
 
 
 @pytest.mark.rule("deterministic-bodies")
