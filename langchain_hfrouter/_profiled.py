@@ -35,8 +35,8 @@ class Profiled(RouterConnection):
         if isinstance(values, Mapping) and "profile" in values:
             from langchain_hfrouter import _profiles
 
-            model = values.get("model", values.get("model_name"))
-            if _profiles.is_stale(values["profile"], model, values.get("provider")):
+            route = (values.get("model"), values.get("provider"))
+            if _profiles.is_stale(values["profile"], *route):
                 return {name: value for name, value in values.items() if name != "profile"}
         return values
 
@@ -57,13 +57,14 @@ class Profiled(RouterConnection):
             InvalidSettingError: *update* names a field that does not exist.
         """
         copied = super().model_copy(update=update, deep=deep)
-        copied._renew_profile()
+        if (copied.model, copied.provider) != (self.model, self.provider):
+            copied._renew_profile()
         return copied
 
     def _renew_profile(self) -> None:
         from langchain_hfrouter import _profiles
 
-        if _profiles.is_stale(self.profile, self.model, self.provider):
+        if self.profile is None or _profiles.is_stale(self.profile, self.model, self.provider):
             self.profile = self._resolve_model_profile()
 
     def list_models(self) -> list[RouterModel]:

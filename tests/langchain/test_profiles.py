@@ -84,8 +84,9 @@ def test_an_unknown_model_has_none_and_a_given_one_wins() -> None:
     ],
 )
 def test_the_profile_follows_the_model(change: Any) -> None:
-    model = ChatHFRouter(model="openai/gpt-oss-120b", api_key="t")
-    assert change(model).profile["image_inputs"] is True
+    for known in ("openai/gpt-oss-120b", "nobody/knows"):
+        model = ChatHFRouter(model=known, api_key="t")
+        assert change(model).profile["image_inputs"] is True
     given: ModelProfile = {"max_input_tokens": 5}
     own = ChatHFRouter(model="openai/gpt-oss-120b", api_key="t", profile=given)
     assert change(own).profile == given
