@@ -214,3 +214,16 @@ def test_reasoning_goes_back_whichever_way_it_came(version: str) -> None:
             back = server.requests[-1].json()["messages"][1]
             assert back["reasoning_content"] == "hm"
             assert set(back) == {"role", "content", "tool_calls", "reasoning_content"}
+
+
+@pytest.mark.rule("reasoning-is-kept")
+@pytest.mark.parametrize("thought", ["hm", [{"type": "text", "text": "hm"}]])
+def test_reasoning_among_the_parts_of_a_content_is_kept(thought: Any) -> None:
+    parts: list[Any] = [{"type": "thinking", "thinking": thought}]
+    text = {"type": "text", "text": "Yes"}
+    pieces = [event({"content": parts}), event({"content": [text]}), event({}, "stop")]
+    with serving(whole([*parts, text]), stream(*pieces)) as server:
+        model = model_of(server)
+        for message in (model.invoke("x"), added(list(model.stream("x")))):
+            assert message.text == "Yes"
+            assert message.additional_kwargs == {"reasoning_content": "hm"}
