@@ -306,6 +306,18 @@ def test_reasoning_is_sent_back_where_wanted(
     assert ("reasoning_content" in messages[1]) is without_call
 
 
+@pytest.mark.rule("reasoning-echo")
+def test_models_that_refuse_reasoning_get_none() -> None:
+    kept = {"reasoning_content": "hm"}
+    call: Any = {"name": "f", "args": {}, "id": "1"}
+    answer = AIMessage("", additional_kwargs=kept, tool_calls=[call])
+    with serving(whole()) as server:
+        for name, echoed in (("google/gemma-3-27b-it", False), ("org/m", True)):
+            history = [HumanMessage("a"), answer, ToolMessage("d", tool_call_id="1")]
+            model_of(server).invoke(history, model=name)
+            assert ("reasoning_content" in sent(server)["messages"][1]) is echoed
+
+
 @pytest.mark.rule("refusals-are-blocks")
 def test_a_refusal_is_a_block() -> None:
     with serving(whole(None, refusal="I won't.")) as server:

@@ -12,6 +12,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 
 from shared_core import InvalidSettingError, StreamEventError, StreamInterruptedError
 from tests.helpers.fault_server import Fin, Hang, json_reply
+from tests.langchain.conformance.base import wire_call
+from tests.langchain.conformance.tools import FORMS
 from tests.langchain.script import (
     HEADERS,
     TOOL,
@@ -34,41 +36,28 @@ TEXT += [event({"content": "lo"}), event({}, "stop")]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
 
 # Two calls, add(a=1) and sub(b=2), in every form that providers were seen to use.
-CLEAN = [call(0, "a", "add", ""), call(0, None, None, '{"a": 1}')]
-CLEAN += [call(1, "b", "sub", ""), call(1, None, None, '{"b": 2}')]
 QUIRKS: dict[str, list[dict[str, Any]]] = {
-    "clean": CLEAN,
-    "index 0 for all": [
-        call(0, "a", "add", '{"a":'),
-        call(0, None, None, " 1}"),
-        call(0, "b", "sub", '{"b":'),
-        call(0, None, None, " 2}"),
-    ],
-    "no index": [
-        call(None, "a", "add", '{"a":'),
-        call(None, None, None, " 1}"),
-        call(None, "b", "sub", '{"b": 2}'),
-    ],
-    "negative index": [call(-1, "a", "add", '{"a": 1}'), call(-1, "b", "sub", '{"b": 2}')],
+    **FORMS,
     "whole calls": [call(0, "a", "add", '{"a": 1}'), call(1, "b", "sub", '{"b": 2}')],
-    "name repeated": [
+    "index as text": [
+        {"tool_calls": [{"index": "0", **wire_call("add", '{"a": 1}', "a")}]},
+        {"tool_calls": [{"index": "1", **wire_call("sub", '{"b": 2}', "b")}]},
+    ],
+    "empty ids on later pieces": [
         call(0, "a", "add", '{"a":'),
-        call(0, "a", "add", " 1}"),
+        call(0, "", "", " 1}"),
+        call(1, "b", "sub", '{"b":'),
+        call(1, "", None, " 2}"),
+    ],
+    "null arguments first": [
+        {"tool_calls": [{"index": 0, **wire_call("add", None, "a")}]},
+        call(0, None, None, '{"a": 1}'),
         call(1, "b", "sub", '{"b": 2}'),
     ],
-    "both in one delta": [
-        {
-            "tool_calls": [
-                call(0, "a", "add", '{"a": 1}')["tool_calls"][0],
-                call(1, "b", "sub", '{"b": 2}')["tool_calls"][0],
-            ]
-        }
-    ],
-    "ids repeated, interleaved": [
-        call(0, "a", "add", ""),
-        call(1, "b", "sub", ""),
-        call(0, "a", None, '{"a": 1}'),
-        call(1, "b", None, '{"b": 2}'),
+    "neither ids nor indexes": [
+        call(None, None, "add", '{"a": 1}'),
+        call(None, None, "sub", '{"b":'),
+        call(None, None, None, " 2}"),
     ],
 }
 EXPECTED = [("add", {"a": 1}), ("sub", {"b": 2})]
@@ -84,7 +73,7 @@ def deltas(quirk: str, *, text: bool = False) -> list[Any]:
     return [*(start if text else ()), *calls, event({}, "tool_calls")]
 
 
-@pytest.mark.rule("same-in-v1-and-v3", "text-beside-calls")
+@pytest.mark.rule("same-in-v1-and-v3", "text-beside-calls", "missing-ids", "gaps-in-indexes")
 @pytest.mark.parametrize("quirk", QUIRKS)
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("text", [False, True])
