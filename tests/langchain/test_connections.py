@@ -21,6 +21,7 @@ from tests.helpers.fault_server import (
     Certificates,
     FaultServer,
     Fin,
+    Hang,
     Received,
     Reply,
     hang,
@@ -132,6 +133,35 @@ def test_comments_and_a_missing_end_mark() -> None:
     pieces = [b": wait\n\n", event({"content": "Hi"}), b": wait\n\n", event({}, "stop")]
     with serving(stream(*pieces, done=False)) as server:
         assert added(list(model_of(server).stream("x"))).text == "Hi"
+
+
+@pytest.mark.rule("early-break-closes")
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("how", ["forgotten", "cancelled", "events"])
+async def test_streams_that_are_left_close_their_connection(how: str) -> None:
+    with serving(stream(event({"content": "Hel"}), end=Hang())) as server:
+        model = model_of(server)
+
+        async def leave() -> None:
+            async for _ in model.astream("x"):
+                if how == "forgotten":
+                    return
+
+        if how == "events":
+            opened: Any = model.stream_events("x", version="v3")
+            assert next(iter(opened.text)) == "Hel"
+            del opened
+        elif how == "cancelled":
+            task = asyncio.create_task(leave())
+            await asyncio.sleep(0.2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            await leave()
+        gc.collect()
+        await asyncio.sleep(0.05)
+        assert server.wait_open(0)
 
 
 @pytest.mark.rule("event-loops")
