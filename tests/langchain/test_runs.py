@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import SummarizationMiddleware
+from langchain.agents.middleware import ModelRefusalMiddleware, SummarizationMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelRefusalError
 from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import ConfigurableField
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel
@@ -59,6 +61,20 @@ def test_a_summary_that_overflows_is_made_smaller() -> None:
         sizes = [len(request.body) for request in server.requests]
     assert len(sizes) == 3
     assert sizes[1] < sizes[0]
+
+
+@pytest.mark.rule("refusals-are-blocks", "middleware")
+async def test_langchain_knows_our_refusals() -> None:
+    refused = stream(event({"refusal": "I "}), event({"refusal": "won't."}), event({}, "stop"))
+    with serving(whole(None, refusal="I won't."), whole(None, refusal="I won't."), refused) as s:
+        model = model_of(s)
+        agent = create_agent(model, middleware=[ModelRefusalMiddleware()])
+        with pytest.raises(ModelRefusalError, match="I won't"):
+            agent.invoke({"messages": [("user", "x")]})
+        with pytest.raises(ModelRefusalError, match="I won't"):
+            await (model | JsonOutputParser()).ainvoke("x")
+        with pytest.raises(ModelRefusalError, match="I won't"):
+            JsonOutputParser().invoke(added(list(model.stream("x"))))
 
 
 @pytest.mark.rule("deterministic-bodies")
