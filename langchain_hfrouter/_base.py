@@ -7,7 +7,7 @@ private attribute, and are left out of copies of the settings, pickles and dumps
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -40,6 +40,14 @@ _CONNECTION = (
     "local",
     "event_callbacks",
 )
+# As a parameter of a call they would go into the body, a token among them.
+_NOT_OF_CALLS = frozenset(_CONNECTION) - {"timeout", "bill_to"} | {
+    "http_client",
+    "http_async_client",
+    "huggingfacehub_api_token",
+    "hf_token",
+    "endpoint_url",
+}
 _SHARED_IN_COPIES = (
     "http_client",
     "http_async_client",
@@ -63,6 +71,25 @@ def _token_of_environment() -> SecretStr | None:
         if value := os.environ.get(name, "").strip():
             return SecretStr(value)
     return None
+
+
+def refuse_settings(given: Iterable[str], *more: str) -> None:
+    """Refuse settings of the model object among the parameters of a call.
+
+    Args:
+        given: Names of the parameters.
+        *more: Further names that only the model object has.
+
+    Raises:
+        InvalidSettingError: There is one.
+    """
+    for name in given:
+        if name in _NOT_OF_CALLS or name in more:
+            from shared_core import InvalidSettingError
+
+            raise InvalidSettingError(
+                f"{name} cannot be given to a call: set it on the model", setting=name
+            )
 
 
 def _is_importable(key: Any) -> bool:
@@ -313,3 +340,41 @@ class RouterConnection(BaseModel):
         super().__setstate__(state)
         if self.api_key is None:
             vars(self)["api_key"] = _token_of_environment()
+
+
+class TokenCounting(BaseModel):
+    """Counts tokens offline; LangChain's own way needs a package and a download."""
+
+    tokenizer: Any = Field(default=None, exclude=True, repr=False)
+    """Counts tokens offline: the path of a ``tokenizer.json``, a token counter of ``shared_core``,
+    a tokenizer object, or a function from text to a number. None estimates."""
+
+    custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
+    """LangChain's own hook: from text to token ids; it wins over ``tokenizer``."""
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the token ids of *text*; needs ``custom_get_token_ids=`` or a tokenizer object.
+
+        Args:
+            text: The text.
+
+        Raises:
+            ValueError: There is no tokenizer that gives ids.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        from langchain_hfrouter import _tokens
+
+        return _tokens.ids(self.tokenizer, text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count the tokens of *text*, offline; an estimate unless there is a tokenizer.
+
+        Args:
+            text: The text.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        from langchain_hfrouter import _tokens
+
+        return _tokens.count(self.tokenizer, text)

@@ -27,6 +27,7 @@ from langchain_core.exceptions import (
 )
 
 from shared_core import (
+    APIResponseValidationError,
     APIStatusError,
     ResponseFailedError,
     RouterError,
@@ -115,6 +116,8 @@ class _Answered:
     def response(self) -> ErrorResponse:
         """The server's answer."""
         headers = getattr(self, "headers", None)
+        if headers is None:  # an error event: its headers came with the stream
+            headers = getattr(getattr(self, "error", None), "headers", None)
         return ErrorResponse(self.status_code, dict(headers or {}), self.body)
 
 
@@ -132,6 +135,8 @@ def _counterparts(core_class: type) -> tuple[type[ModelError], ...]:
     raise AssertionError(f"{core_class} is not an error of ours")
 
 
+_ANSWERED = (APIStatusError, APIResponseValidationError, *_TOLD)
+
 _made: dict[tuple[type[RouterError], type[RouterError]], type[RouterError]] = {}
 
 
@@ -144,7 +149,7 @@ def _dual_class(core_class: type[RouterError], kind: type[RouterError]) -> type[
 
 
 def _make(core_class: type[RouterError], kind: type[RouterError]) -> type[RouterError]:
-    answered = issubclass(core_class, (APIStatusError, *_TOLD))
+    answered = issubclass(core_class, _ANSWERED)
     bases = (_Dual, *((_Answered,) if answered else ()), core_class, *_counterparts(kind))
     made: Any = type(
         core_class.__name__,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models.base import LangSmithParams
 
+from langchain_hfrouter._base import refuse_settings
 from langchain_hfrouter._profiles import model_id
 from langchain_hfrouter._responses_tools import public
 from langchain_hfrouter._tools import tool_choice_of, tool_schemas
@@ -81,8 +82,10 @@ def of_call(
         stream: Whether the answer is streamed.
 
     Raises:
-        InvalidSettingError: More than one answer is asked of a stream.
+        InvalidSettingError: More than one answer is asked of a stream, or a call is given what
+            only the model object has.
     """
+    refuse_settings(kwargs)
     params: dict[str, Any] = {name: getattr(model, name) for name in SAMPLING}
     params["reasoning_echo"] = model.reasoning_echo
     params["split_think"] = model.split_think or None
@@ -103,6 +106,8 @@ def of_call(
             raise InvalidSettingError("n must be 1 in a stream: chunks of several answers mix")
         if usage and "stream_options" not in params:
             params["include_usage"] = True
+    else:
+        params.pop("stream_options", None)  # a binding serves whole calls and streams
     echo = params["reasoning_echo"]
     params["reasoning_echo"] = _ECHO.get(echo, echo) if isinstance(echo, str) else echo
     if not params["stop"]:
@@ -174,9 +179,10 @@ def langsmith(
         stop: LangChain's own argument.
         kwargs: Parameters of the call; they win.
     """
+    given = {_ALIASES.get(name, name): value for name, value in kwargs.items()}
 
     def value(name: str) -> Any:
-        return kwargs[name] if kwargs.get(name) is not None else getattr(model, name)
+        return given[name] if given.get(name) is not None else getattr(model, name)
 
     params = LangSmithParams(
         ls_provider=provider, ls_model_name=value("model"), ls_model_type="chat"
@@ -184,10 +190,11 @@ def langsmith(
     temperature = value("temperature")
     if isinstance(temperature, int | float):
         params["ls_temperature"] = float(temperature)
-    limit = kwargs.get("max_tokens") or model.max_tokens or model.max_completion_tokens
+    own = given.get("max_tokens") or given.get("max_completion_tokens")
+    limit = own or model.max_tokens or model.max_completion_tokens
     if isinstance(limit, int):
         params["ls_max_tokens"] = limit
-    stops = stop or model.stop
+    stops = stop or value("stop")
     if stops:
         params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
     return params

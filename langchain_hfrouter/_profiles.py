@@ -41,19 +41,79 @@ SNAPSHOT: Final[dict[str, ModelProfile]] = {
     "Qwen/Qwen2.5-72B-Instruct": _entry(32_768, reasoning_output=False),
     "Qwen/Qwen2.5-Coder-32B-Instruct": _entry(32_768, reasoning_output=False),
     "Qwen/Qwen2.5-VL-7B-Instruct": _entry(128_000, image_inputs=True, reasoning_output=False),
+    "Qwen/Qwen2.5-VL-72B-Instruct": _entry(128_000, image_inputs=True, reasoning_output=False),
     "Qwen/Qwen3-4B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-4B-Instruct-2507": _entry(262_144, reasoning_output=False),
+    "Qwen/Qwen3-4B-Thinking-2507": _entry(262_144, reasoning_output=True),
     "Qwen/Qwen3-8B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-14B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-30B-A3B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-30B-A3B-Instruct-2507": _entry(262_144, reasoning_output=False),
+    "Qwen/Qwen3-30B-A3B-Thinking-2507": _entry(262_144, reasoning_output=True),
     "Qwen/Qwen3-32B": _entry(40_960, reasoning_output=True),
+    "Qwen/Qwen3-235B-A22B": _entry(40_960, reasoning_output=True),
     "Qwen/Qwen3-235B-A22B-Instruct-2507": _entry(262_144, reasoning_output=False),
     "Qwen/Qwen3-235B-A22B-Thinking-2507": _entry(262_144, reasoning_output=True),
+    "Qwen/Qwen3-Coder-30B-A3B-Instruct": _entry(262_144, reasoning_output=False),
     "Qwen/Qwen3-Coder-480B-A35B-Instruct": _entry(262_144, reasoning_output=False),
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": _entry(262_144, reasoning_output=False),
+    "Qwen/Qwen3-Next-80B-A3B-Thinking": _entry(262_144, reasoning_output=True),
+    "Qwen/Qwen3-VL-235B-A22B-Instruct": _entry(262_144, image_inputs=True, reasoning_output=False),
     "deepseek-ai/DeepSeek-R1": _entry(163_840, reasoning_output=True),
     "deepseek-ai/DeepSeek-R1-0528": _entry(163_840, reasoning_output=True),
+    "deepseek-ai/DeepSeek-V3": _entry(163_840, reasoning_output=False),
     "deepseek-ai/DeepSeek-V3-0324": _entry(163_840, reasoning_output=False),
+    "deepseek-ai/DeepSeek-V3.1": _entry(163_840, reasoning_output=True),
+    "deepseek-ai/DeepSeek-V3.2-Exp": _entry(163_840, reasoning_output=True),
+    "deepseek-ai/DeepSeek-V3.2": _entry(163_840, reasoning_output=True),
     "moonshotai/Kimi-K2-Instruct": _entry(131_072, reasoning_output=False),
+    "moonshotai/Kimi-K2-Instruct-0905": _entry(262_144, reasoning_output=False),
+    "moonshotai/Kimi-K2-Thinking": _entry(262_144, reasoning_output=True),
+    "zai-org/GLM-4.5": _entry(131_072, reasoning_output=True),
+    "zai-org/GLM-4.5-Air": _entry(131_072, reasoning_output=True),
+    "zai-org/GLM-4.6": _entry(202_752, reasoning_output=True),
+    "MiniMaxAI/MiniMax-M2": _entry(196_608, reasoning_output=True),
     "google/gemma-3-27b-it": _entry(131_072, image_inputs=True, reasoning_output=False),
     "HuggingFaceTB/SmolLM3-3B": _entry(65_536, reasoning_output=True),
 }
+
+
+class Derived(dict[str, Any]):
+    """A profile that we looked up, not one that the user gave.
+
+    Attributes:
+        route: Model and provider that it is of: another one needs another profile.
+    """
+
+    route: tuple[str, str | None]
+
+
+def derived(
+    facts: Mapping[str, Any] | None, model: str, provider: str | None
+) -> ModelProfile | None:
+    """Return *facts* marked as looked up for *model* at *provider*; None stays None.
+
+    Args:
+        facts: The profile.
+        model: Hub id, maybe with a suffix.
+        provider: Serving provider, if chosen by argument.
+    """
+    if facts is None:
+        return None
+    marked = Derived(facts)
+    marked.route = (model, provider)
+    return cast("ModelProfile", marked)
+
+
+def is_stale(profile: object, model: object, provider: object) -> bool:
+    """Whether *profile* was looked up for another model or provider.
+
+    Args:
+        profile: Of a model object.
+        model: Its model now.
+        provider: Its provider now.
+    """
+    return isinstance(profile, Derived) and profile.route != (model, provider)
 
 
 def model_id(model: str) -> str:

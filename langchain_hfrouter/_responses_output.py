@@ -85,6 +85,7 @@ def metadata_of(response: Response, requested_model: str) -> dict[str, Any]:
         logprobs=None,
         request_id=response.request_id,
         inference_provider=response.provider,
+        usage=response.usage,
     )
     metadata["status"] = response.status
     if response.incomplete_reason:

@@ -53,6 +53,8 @@ def of_call(
     only = _params.OF_RESPONSES
     own = {name: kwargs[name] for name in only if kwargs.get(name) is not None}
     shared = {name: value for name, value in kwargs.items() if name not in only}
+    if shared.get("stream_options") is not None:  # which whole calls of chat leave out
+        raise _lacking("stream_options")
     params = _params.of_call(model, stop, shared)
     for name in _LACKING:
         value = params.pop(name, None)

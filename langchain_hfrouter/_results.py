@@ -34,6 +34,7 @@ def chat_result(completion: ChatCompletion, requested_model: str) -> ChatResult:
             logprobs=choice.logprobs,
             request_id=completion.request_id,
             inference_provider=completion.provider,
+            usage=completion.usage,
         )
         generations.append(
             ChatGeneration(
@@ -145,6 +146,7 @@ def answer_metadata(
     logprobs: Any,
     request_id: str | None,
     inference_provider: str | None,
+    usage: Usage | None,
 ) -> dict[str, Any]:
     """Return ``response_metadata``: what is known, as JSON values, nothing that is None."""
     known = {
@@ -156,6 +158,7 @@ def answer_metadata(
         "logprobs": logprobs,
         "request_id": request_id,
         "inference_provider": inference_provider,
+        "cost": None if usage is None else _cost(usage.raw),
     }
     return {
         "model_provider": PROVIDER,
@@ -192,6 +195,15 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
 
 def _counted(details: Mapping[str, int | None]) -> dict[str, int]:
     return {name: int(count) for name, count in details.items() if count is not None}
+
+
+def _cost(raw: Mapping[str, Any]) -> float | int | None:
+    """What the call cost in US dollars, where the provider says so, under the names in use."""
+    for name in ("cost", "estimated_cost"):
+        value = raw.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+    return None
 
 
 def _cache_creation(raw: Mapping[str, Any]) -> int | None:

@@ -111,6 +111,7 @@ class ChunkConverter:
             logprobs=self._logprobs or None,
             request_id=request_id,
             inference_provider=inference_provider,
+            usage=self._usage,
         )
         # A refusal is short, and event streams know no pieces of it.
         refusal = "".join(self._refusal)

@@ -68,8 +68,9 @@ def runnable(
         extra["ls_structured_output_format"] = {"kwargs": asked, "schema": wanted}
     if method == "function_calling":
         assert wanted is not None  # checked above
-        parser.tool = convert_to_openai_tool(wanted)["function"]["name"]
-        bound: list[Any] = [wanted, *(tools or ())]
+        answer = _answer_tool(wanted, strict)
+        parser.tool = answer["function"]["name"]
+        bound: list[Any] = [answer, *(tools or ())]
         choice = "any" if tools else parser.tool
         asking = model.bind_tools(bound, tool_choice=choice, strict=strict, **extra)
     else:
@@ -77,6 +78,14 @@ def runnable(
         form = {"type": "json_object"} if json_mode else response_format(wanted, strict=strict)
         asking = model.bind_tools(tools or [], response_format=form, **extra)
     return _with_raw(asking, parser) if include_raw else asking | parser
+
+
+def _answer_tool(schema: Any, strict: bool | None) -> dict[str, Any]:
+    """Return *schema* as a tool whose name servers take: titles such as ``Page[int]`` do not."""
+    tool = convert_to_openai_tool(schema, strict=strict)
+    function = dict(tool["function"])
+    form = json_schema_format({"type": "object"}, name=function["name"])
+    return {**tool, "function": {**function, "name": form["json_schema"]["name"]}}
 
 
 def _model_class(schema: Any) -> Any:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages.block_translators import register_translator
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from langchain_hfrouter import _loading
-from langchain_hfrouter._base import RouterConnection
+from langchain_hfrouter._base import RouterConnection, TokenCounting
+from langchain_hfrouter._profiled import Profiled
 from shared_core import __version__
 
 # What a call needs is imported by the first call: this module is imported by everybody.
@@ -18,15 +19,12 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.base import LangSmithParams
-    from langchain_core.language_models.model_profile import ModelProfile
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.messages.content import ContentBlock
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
     from pydantic import BaseModel
-
-    from shared_core import RouterModel
 
 PROVIDER = "hfrouter"
 """``model_provider`` of every message that we return, and ``ls_provider`` of traces."""
@@ -48,7 +46,7 @@ register_translator(PROVIDER, _blocks, _blocks_of_chunk)
 _loading.allow("langchain_hfrouter", "chat_models", "ChatHFRouter")
 
 
-class ChatHFRouter(RouterConnection, BaseChatModel):
+class ChatHFRouter(Profiled, TokenCounting, BaseChatModel):
     """A chat model behind the Hugging Face router, or any server that speaks its protocol.
 
     Only what is set is sent. One call is one request, unless ``max_retries`` says otherwise.
@@ -60,12 +58,6 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
     Errors are both ours (``shared_core.RateLimitError``) and LangChain's
     (``langchain_core.exceptions.ModelRateLimitError``), with ``.response`` and ``.request_id``.
     """
-
-    model: str
-    """Hub id, maybe with a suffix: ``"org/name"``, ``"org/name:groq"``, ``"org/name:cheapest"``."""
-
-    provider: str | None = None
-    """Serving provider, e.g. ``"groq"``: the same as a suffix. Exclusive with ``policy``."""
 
     policy: str | None = None
     """``"fastest"``, ``"cheapest"`` or ``"preferred"``: the same as a suffix."""
@@ -133,10 +125,6 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
 
     structured_output_method: Literal["function_calling", "json_schema", "json_mode"] | None = None
     """Default method of :meth:`with_structured_output`; None decides by the profile."""
-
-    tokenizer: Any = Field(default=None, exclude=True, repr=False)
-    """Counts tokens offline: the path of a ``tokenizer.json``, a token counter of ``shared_core``,
-    a tokenizer object, or a function from text to a number. None estimates."""
 
     keyword_aliases: ClassVar[dict[str, str]] = {
         **RouterConnection.keyword_aliases,
@@ -339,95 +327,7 @@ class ChatHFRouter(RouterConnection, BaseChatModel):
             **{self.keyword_aliases.get(name, name): field for name, field in kwargs.items()}
         )
 
-    # --- models, profile and tokens
-
-    def list_models(self) -> list[RouterModel]:
-        """Return the chat models at ``base_url``: on the router all, with their providers.
-
-        Raises:
-            APIError: The list could not be read.
-        """
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
-            return self.sync_client().models.list()
-
-    async def alist_models(self) -> list[RouterModel]:
-        """Return the chat models at ``base_url``: on the router all, with their providers.
-
-        Raises:
-            APIError: The list could not be read.
-        """
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
-            return await self.async_client().models.list()
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        from langchain_hfrouter import _profiles
-
-        return _profiles.snapshot(self.model, self.provider)
-
-    def refresh_profile(self) -> ModelProfile | None:
-        """Read the profile from the router's model list (one request) and keep it.
-
-        Returns:
-            The profile of the model at its provider, or of what all providers have in common.
-
-        Raises:
-            APIError: The list could not be read, or does not know the model.
-        """
-        from langchain_hfrouter import _profiles
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
-            entry = self.sync_client().models.get(_profiles.model_id(self.model))
-        self.profile = _profiles.of_entry(entry, self.model, self.provider)
-        return self.profile
-
-    async def arefresh_profile(self) -> ModelProfile | None:
-        """Read the profile from the router's model list (one request) and keep it.
-
-        Returns:
-            See :meth:`refresh_profile`.
-
-        Raises:
-            APIError: The list could not be read, or does not know the model.
-        """
-        from langchain_hfrouter import _profiles
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
-            entry = await self.async_client().models.get(_profiles.model_id(self.model))
-        self.profile = _profiles.of_entry(entry, self.model, self.provider)
-        return self.profile
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return the token ids of *text*; needs ``custom_get_token_ids=`` or a tokenizer object.
-
-        Args:
-            text: The text.
-
-        Raises:
-            ValueError: There is no tokenizer that gives ids.
-        """
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        from langchain_hfrouter import _tokens
-
-        return _tokens.ids(self.tokenizer, text)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Count the tokens of *text*, offline; an estimate unless there is a tokenizer.
-
-        Args:
-            text: The text.
-        """
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        from langchain_hfrouter import _tokens
-
-        return _tokens.count(self.tokenizer, text)
+    # --- tokens
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.language_models.llms import BaseLLM
@@ -11,7 +12,7 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field
 
 from langchain_hfrouter import _loading
-from langchain_hfrouter._base import RouterConnection
+from langchain_hfrouter._base import RouterConnection, TokenCounting, refuse_settings
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
     from shared_core import GenerationChunk as CoreChunk
 
 _loading.allow("langchain_hfrouter", "llms", "HFRouterLLM")
+
+
+@contextmanager
+def _completion_errors() -> Iterator[None]:
+    """Make errors LangChain's too; one about a model that only chats names the right class."""
+    from langchain_hfrouter._errors import dual_errors
+    from shared_core import APIStatusError
+
+    try:
+        with dual_errors:
+            yield
+    except APIStatusError as error:
+        if "conversational" in (error.server_message or ""):
+            error.guidance = "This model only chats there: use ChatHFRouter(model=...)."
+        raise
+
 
 # Fields that are parameters of text-generation -> their names there.
 _SAMPLING = {
@@ -33,10 +50,9 @@ _SAMPLING = {
     "frequency_penalty": "frequency_penalty",
 }
 _ALIASES = {"model_name": "model", "max_new_tokens": "max_tokens", "stop_sequences": "stop"}
-_OF_MODEL_ONLY = ("api_key", "base_url", "bill_to", "default_headers", "extra_headers")
 
 
-class HFRouterLLM(RouterConnection, BaseLLM):
+class HFRouterLLM(RouterConnection, TokenCounting, BaseLLM):
     """Continues a text: not a conversation, for which there is ``ChatHFRouter``.
 
     Example:
@@ -108,9 +124,7 @@ class HFRouterLLM(RouterConnection, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
+        with _completion_errors():
             params = self._call(stop, kwargs)
             tasks = self.sync_client().tasks
             found = [tasks.text_generation(prompt, **params) for prompt in prompts]
@@ -123,9 +137,7 @@ class HFRouterLLM(RouterConnection, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
+        with _completion_errors():
             params = self._call(stop, kwargs)
             tasks = self.async_client().tasks
             turn = asyncio.Semaphore(self.concurrency)
@@ -149,9 +161,7 @@ class HFRouterLLM(RouterConnection, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
+        with _completion_errors():
             params = self._call(stop, kwargs)
             with self.sync_client().tasks.text_generation_stream(prompt, **params) as stream:
                 for found in stream:
@@ -167,9 +177,7 @@ class HFRouterLLM(RouterConnection, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        from langchain_hfrouter._errors import dual_errors
-
-        with dual_errors:
+        with _completion_errors():
             params = self._call(stop, kwargs)
             opening = self.async_client().tasks.text_generation_stream(prompt, **params)
             async with opening as stream:
@@ -185,14 +193,8 @@ class HFRouterLLM(RouterConnection, BaseLLM):
         Raises:
             InvalidSettingError: A setting of the model is given to a call.
         """
-        from shared_core import InvalidSettingError
-
+        refuse_settings(kwargs, "bill_to", "extra_headers")
         given = {_ALIASES.get(name, name): value for name, value in kwargs.items()}
-        for name in _OF_MODEL_ONLY:
-            if name in given:
-                raise InvalidSettingError(
-                    f"{name} cannot be given to a call: set it on the model", setting=name
-                )
         params = {core: given.pop(name, getattr(self, name)) for name, core in _SAMPLING.items()}
         if stop is not None:
             params["stop"] = stop

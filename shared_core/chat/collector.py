@@ -63,10 +63,11 @@ class ChoiceCollector:
         if not isinstance(delta, dict):
             raise ShapeError(f"the delta of an event is {kind_of(delta)}")
         text = delta.get("content") or ""
-        if type(text) is not str:
+        in_parts = type(text) is not str
+        if in_parts:
             text = content_text(text) or ""
         reasoning = delta.get(_FIRST) or delta.get(_SECOND) or delta.get(_THIRD) or ""
-        if type(reasoning) is not str:
+        if in_parts or type(reasoning) is not str:
             reasoning = reasoning_of(delta)
         reason = wire.get("finish_reason")
         if not isinstance(reason, str) or not reason:

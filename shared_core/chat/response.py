@@ -271,7 +271,18 @@ def reasoning_of(message: dict[str, Any]) -> str:
         value = message.get(key)
         if value and isinstance(value, str):
             return value
-    return ""
+    content = message.get("content")
+    return _thinking_in(content) if isinstance(content, list) else ""
+
+
+def _thinking_in(parts: list[Any]) -> str:
+    """Return the text of ``thinking`` parts: Mistral's models answer with them."""
+    thoughts = [
+        part.get("thinking")
+        for part in parts
+        if isinstance(part, dict) and part.get("type") == "thinking"
+    ]
+    return "".join(content_text(t) or "" for t in thoughts if isinstance(t, str | list))
 
 
 def _tool_calls(wire: Any) -> list[ToolCall]:

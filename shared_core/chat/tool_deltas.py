@@ -80,8 +80,9 @@ class ToolCallMerger:
     def add(self, fragment: dict[str, Any]) -> ToolCallDelta:
         """Take one element of ``delta.tool_calls`` and return it in normal form.
 
-        The call it belongs to: the one known by its ``index`` (an integer >= 0); else the
-        one known by its ``id``; else a new one if the id is new; else the last one. A
+        The call it belongs to: the one known by its ``index`` (an integer >= 0), unless it
+        has no name and the known id of another; else the one known by its ``id``; else a new
+        one if the id is new; else the last one. A
         fragment that carries a name starts a new call on a used index when its id differs
         from that call's, or, where ids do not tell, when the call is visibly over: another
         name after arguments, or another object after a complete one.
@@ -153,6 +154,8 @@ class ToolCallMerger:
                 return last if torn and last is not None and not last.complete() else None
         else:
             call = self._last
+        if call is not None and not name and wire_id not in (None, call.wire_id):
+            return self._by_id.get(wire_id or "", call)  # two calls interleave on one index
         if call is None or not name or not call.name:
             return call
         if wire_id is not None and call.wire_id is not None and wire_id != call.wire_id:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -34,6 +35,7 @@ def named(file: Path) -> list[str]:
     return [ast.literal_eval(argument) for call in calls for argument in call.args]
 
 
+@functools.cache
 def times_named() -> Counter[str]:
     """Return how often each rule is named in the tests."""
     return Counter(name for file in (ROOT / "tests").rglob("*.py") for name in named(file))

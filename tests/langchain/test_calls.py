@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
-from langchain_core.runnables import ConfigurableField, RunnableBinding
-from langchain_core.tools import tool
-from pydantic import BaseModel, SecretStr, ValidationError
+from langchain_core.runnables import ConfigurableField
+from pydantic import SecretStr, ValidationError
 
 from langchain_hfrouter import ChatHFRouter
 from shared_core import InvalidSettingError
 from tests.helpers.fault_server import FaultServer
-from tests.langchain.script import TOOL, model_of, serving, whole
+from tests.langchain.script import model_of, serving, whole
 from tests.langchain.stub_server import StubServer
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +24,7 @@ def sent(server: FaultServer) -> dict[str, Any]:
     return server.requests[-1].json()
 
 
+@pytest.mark.rule("nothing-unasked")
 def test_nothing_is_sent_that_was_not_asked_for() -> None:
     with serving(whole()) as server:
         model_of(server).invoke("Hi")
@@ -49,6 +49,7 @@ PARAMETERS = {
 }
 
 
+@pytest.mark.rule("parameters-are-sent-as-set", "zero-is-sent")
 @pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize("where", ["constructor", "call", "bind", "stream"])
 def test_parameters_are_sent_as_set(name: str, where: str, stub: StubServer) -> None:
@@ -68,6 +69,7 @@ def test_parameters_are_sent_as_set(name: str, where: str, stub: StubServer) -> 
     assert set(stub.last) == {"model", "messages", name} | extra
 
 
+@pytest.mark.rule("calls-win-over-the-model", "stops-are-sent")
 def test_a_call_wins_over_the_model() -> None:
     with serving(whole()) as server:
         model = model_of(server, temperature=1, stop=["a"], extra_body={"top_k": 1, "min_p": 0.1})
@@ -77,12 +79,14 @@ def test_a_call_wins_over_the_model() -> None:
     assert (body["top_k"], body["min_p"]) == (5, 0.1)
 
 
+@pytest.mark.rule("unknown-call-keywords-go-to-the-body")
 def test_unknown_keywords_of_a_call_go_into_the_body() -> None:
     with serving(whole()) as server:
         model_of(server).invoke("Hi", top_k=5, extra_body={"min_p": 0.1})
         assert (sent(server)["top_k"], sent(server)["min_p"]) == (5, 0.1)
 
 
+@pytest.mark.rule("unknown-constructor-keywords-are-refused")
 @pytest.mark.parametrize(
     ("name", "near"),
     [("temprature", "temperature"), ("max_token", "max_tokens"), ("apikey", "api_key")],
@@ -93,6 +97,7 @@ def test_unknown_keywords_of_the_constructor_are_refused(name: str, near: str) -
         ChatHFRouter(model="org/m", **{name: 1})
 
 
+@pytest.mark.rule("aliases")
 @pytest.mark.parametrize(
     ("alias", "field", "value"),
     [
@@ -110,23 +115,27 @@ def test_other_names_of_keywords(alias: str, field: str, value: Any) -> None:
     assert getattr(ChatHFRouter(**given, **{alias: value}), field) == value
 
 
+@pytest.mark.rule("aliases")
 def test_one_setting_given_twice_is_refused() -> None:
     with pytest.raises(InvalidSettingError, match="given twice"):
         ChatHFRouter(model="a/b", model_name="c/d")
 
 
+@pytest.mark.rule("timeouts")
 @pytest.mark.parametrize("timeout", [60, 60.0, None])
 def test_timeouts(timeout: Any) -> None:
     """Trap 16."""
     assert ChatHFRouter(model="a/b", timeout=timeout).timeout == timeout
 
 
+@pytest.mark.rule("timeouts")
 def test_an_httpx_timeout_is_understood() -> None:
     import httpx
 
     assert ChatHFRouter(model="a/b", timeout=httpx.Timeout(5, read=7)).timeout == 7
 
 
+@pytest.mark.rule("bad-input-is-not-sent")
 @pytest.mark.parametrize(
     ("field", "value"),
     [("base_url", "not a url"), ("timeout", -1), ("base_url", "http://u:p@host/v1")],
@@ -136,6 +145,7 @@ def test_bad_settings_are_refused_at_once(field: str, value: Any) -> None:
         ChatHFRouter(model="a/b", **{field: value})
 
 
+@pytest.mark.rule("tokens-of-every-kind")
 @pytest.mark.parametrize(
     "key",
     ["hf_secret", SecretStr("hf_secret"), lambda: "hf_secret", lambda: SecretStr("hf_secret")],
@@ -146,6 +156,7 @@ def test_keys_of_every_kind_are_sent(key: Any) -> None:
         assert server.requests[0].headers["authorization"] == "Bearer hf_secret"
 
 
+@pytest.mark.rule("tokens-of-every-kind")
 def test_the_environment_is_asked_for_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUGGINGFACEHUB_API_TOKEN", "hf_env")
     with serving(whole()) as server:
@@ -153,6 +164,7 @@ def test_the_environment_is_asked_for_the_key(monkeypatch: pytest.MonkeyPatch) -
         assert server.requests[0].headers["authorization"] == "Bearer hf_env"
 
 
+@pytest.mark.rule("billing")
 def test_bill_to_and_headers_are_sent() -> None:
     """Pain 15."""
     with serving(whole()) as server:
@@ -162,6 +174,18 @@ def test_bill_to_and_headers_are_sent() -> None:
     assert (headers["x-hf-bill-to"], headers["x-team"], headers["x-run"]) == ("acme", "blue", "1")
 
 
+@pytest.mark.rule("billing")
+def test_the_environment_says_who_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_BILL_TO", "acme")
+    with serving(whole()) as server:
+        model_of(server).invoke("Hi")
+        model_of(server, bill_to="other").invoke("Hi")
+        model_of(server).invoke("Hi", bill_to="third")
+        payers = [request.headers["x-hf-bill-to"] for request in server.requests]
+    assert payers == ["acme", "other", "third"]
+
+
+@pytest.mark.rule("routes")
 @pytest.mark.parametrize(
     ("model", "call", "asked"),
     [
@@ -181,127 +205,10 @@ def test_provider_and_policy(model: Any, call: Any, asked: str) -> None:
         assert sent(server)["model"] == asked
 
 
-# --- tools
-
-
-@pytest.mark.rule("no-tools-send-no-tools")
-def test_no_tools_send_no_tools() -> None:
-    """Every peer sends ``tools: []`` here and gets a 422."""
-    with serving(whole()) as server:
-        bound = model_of(server).bind_tools([], tool_choice="any", parallel_tool_calls=True)
-        assert isinstance(bound, RunnableBinding)
-        bound.invoke("Hi")
-        model_of(server).invoke("Hi", tools=[], tool_choice="auto")
-        assert all(set(r.json()) == {"model", "messages"} for r in server.requests)
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-class Add(BaseModel):
-    """Add two numbers."""
-
-    a: int
-    b: int
-
-
-NAMED = {"type": "function", "function": {"name": "add"}}
-
-
-@pytest.mark.parametrize(
-    ("choice", "asked"),
-    [
-        ("any", "required"),
-        ("required", "required"),
-        ("auto", "auto"),
-        ("none", "none"),
-        ("add", NAMED),
-        (True, NAMED),
-        (NAMED, NAMED),
-        ({"function": {"name": "add"}}, NAMED),
-        ({"type": "tool", "name": "add"}, NAMED),
-        ({"type": "any"}, "required"),
-        (None, None),
-        (False, None),
-    ],
-)
-def test_tool_choice(choice: Any, asked: Any) -> None:
-    """Pain 8: the semantics of OpenAI."""
-    with serving(whole()) as server:
-        model_of(server).bind_tools([add], tool_choice=choice).invoke("Hi")
-        assert sent(server).get("tool_choice") == asked
-
-
-def test_true_with_several_tools_means_any() -> None:
-    with serving(whole()) as server:
-        model_of(server).bind_tools([add, Add], tool_choice=True).invoke("Hi")
-        assert sent(server)["tool_choice"] == "required"
-
-
-def test_a_choice_of_an_unknown_tool_is_refused() -> None:
-    with pytest.raises(ValueError, match="did you mean 'add'"):
-        ChatHFRouter(model="a/b").bind_tools([add], tool_choice="addd")
-
-
-@pytest.mark.parametrize("kind", [add, tool(add), Add, TOOL, TOOL["function"]])
-def test_tools_of_every_kind(kind: Any) -> None:
-    with serving(whole()) as server:
-        model_of(server).bind_tools([kind]).invoke("Hi")
-        (described,) = sent(server)["tools"]
-    assert described["type"] == "function"
-    assert described["function"]["name"].lower() == "add"
-    assert set(described["function"]["parameters"]["properties"]) == {"a", "b"}
-
-
-def test_tools_passed_to_a_call_are_converted() -> None:
-    with serving(whole()) as server:
-        model_of(server).invoke("Hi", tools=[add], tool_choice="any")
-        assert sent(server)["tools"][0]["function"]["name"] == "add"
-        assert sent(server)["tool_choice"] == "required"
-
-
-def test_strict_and_parallel_calls_are_passed_on() -> None:
-    with serving(whole()) as server:
-        bound = model_of(server).bind_tools([Add], strict=True, parallel_tool_calls=False)
-        bound.invoke("Hi")
-        body = sent(server)
-    assert body["parallel_tool_calls"] is False
-    assert body["tools"][0]["function"]["strict"] is True
-
-
-@pytest.mark.rule("no-tools-send-no-tools")
-def test_a_response_format_passes_through_bind_tools() -> None:
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    with serving(whole()) as server:
-        model_of(server).bind_tools([], response_format=form).invoke("Hi")
-        assert sent(server)["response_format"] == form
-        model_of(server).bind_tools([add], response_format=Add).invoke("Hi")
-        assert sent(server)["response_format"]["json_schema"]["name"] == "Add"
-
-
-def wire_call(arguments: str, id: str = "1") -> dict[str, Any]:
-    function = {"name": "add", "arguments": arguments}
-    return {"id": id, "type": "function", "function": function}
-
-
-def test_parallel_calls_and_broken_ones() -> None:
-    calls = [wire_call('{"a": "1\n"}'), wire_call("", "2"), wire_call('{"a":', "3")]
-    calls.append(wire_call("[1]", "4"))
-    with serving(whole(None, finish="tool_calls", tool_calls=calls)) as server:
-        message = model_of(server).bind_tools([add]).invoke("Hi")
-    assert [(c["id"], c["args"]) for c in message.tool_calls] == [("1", {"a": "1\n"}), ("2", {})]
-    assert [(c["id"], c["args"]) for c in message.invalid_tool_calls] == [
-        ("3", '{"a":'),
-        ("4", "[1]"),
-    ]
-    assert all(c["error"] for c in message.invalid_tool_calls)
-
-
 # --- answers
 
 
+@pytest.mark.rule("response-metadata", "logprobs")
 def test_metadata_of_an_answer() -> None:
     logprobs = {"content": [{"token": "Hi", "logprob": -0.1}]}
     reply = whole(top_system_fingerprint="fp")
@@ -323,6 +230,7 @@ def test_metadata_of_an_answer() -> None:
     assert message.response_metadata["logprobs"] == logprobs
 
 
+@pytest.mark.rule("usage-details")
 def test_usage_details_are_whole_numbers() -> None:
     """Trap 4: None and floats break the sum."""
     usage = {
@@ -348,6 +256,7 @@ def test_an_answer_without_usage() -> None:
         assert model_of(server).invoke("Hi").usage_metadata is None
 
 
+@pytest.mark.rule("reasoning-is-kept", "reasoning-blocks")
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_text"])
 def test_reasoning_is_kept(field: str) -> None:
     with serving(whole("Yes", **{field: "hm"})) as server:
@@ -359,11 +268,13 @@ def test_reasoning_is_kept(field: str) -> None:
     assert v1.content == expected
 
 
+@pytest.mark.rule("reasoning-blocks")
 def test_an_empty_reasoning_makes_no_block() -> None:
     with serving(whole("Yes", reasoning_content="")) as server:
         assert model_of(server).invoke("Hi").content_blocks == [{"type": "text", "text": "Yes"}]
 
 
+@pytest.mark.rule("think-tags")
 def test_thinking_tags_are_split_on_request() -> None:
     with serving(whole("<think>hm</think>\n\nYes")) as server:
         message = model_of(server, split_think=True).invoke("Hi")
@@ -371,6 +282,7 @@ def test_thinking_tags_are_split_on_request() -> None:
         assert model_of(server).invoke("Hi").text.startswith("<think>")
 
 
+@pytest.mark.rule("reasoning-echo")
 @pytest.mark.parametrize(
     ("echo", "with_call", "without_call"),
     [("auto", True, False), ("always", True, True), (True, True, True), ("never", False, False)],
@@ -394,12 +306,26 @@ def test_reasoning_is_sent_back_where_wanted(
     assert ("reasoning_content" in messages[1]) is without_call
 
 
+@pytest.mark.rule("reasoning-echo")
+def test_models_that_refuse_reasoning_get_none() -> None:
+    kept = {"reasoning_content": "hm"}
+    call: Any = {"name": "f", "args": {}, "id": "1"}
+    answer = AIMessage("", additional_kwargs=kept, tool_calls=[call])
+    with serving(whole()) as server:
+        for name, echoed in (("google/gemma-3-27b-it", False), ("org/m", True)):
+            history = [HumanMessage("a"), answer, ToolMessage("d", tool_call_id="1")]
+            model_of(server).invoke(history, model=name)
+            assert ("reasoning_content" in sent(server)["messages"][1]) is echoed
+
+
+@pytest.mark.rule("refusals-are-blocks")
 def test_a_refusal_is_a_block() -> None:
     with serving(whole(None, refusal="I won't.")) as server:
         message = model_of(server).invoke("Hi")
     assert message.content_blocks == [{"type": "refusal", "refusal": "I won't."}]
 
 
+@pytest.mark.rule("several-answers")
 def test_several_answers() -> None:
     choices = [
         {"index": at, "message": {"role": "assistant", "content": t}, "finish_reason": "stop"}
@@ -412,18 +338,21 @@ def test_several_answers() -> None:
     assert [usage is not None for usage in usages] == [True, False]
 
 
+@pytest.mark.rule("batches")
 def test_calls_are_one_request_each_in_order() -> None:
     with serving(whole("a"), whole("b")) as server:
         answers = model_of(server).batch(["x", "y"], config={"max_concurrency": 1})
         assert [answer.text for answer in answers] == ["a", "b"]
 
 
+@pytest.mark.rule("rate-limiter")
 def test_a_rate_limiter_is_asked() -> None:
     limiter = InMemoryRateLimiter(requests_per_second=1000, check_every_n_seconds=0.001)
     with serving(whole()) as server:
         assert model_of(server, rate_limiter=limiter).invoke("Hi").text == "Hi."
 
 
+@pytest.mark.rule("configurable")
 def test_fields_can_be_configured_by_a_run() -> None:
     with serving(whole()) as server:
         model = model_of(server).configurable_fields(
@@ -433,6 +362,7 @@ def test_fields_can_be_configured_by_a_run() -> None:
         assert (sent(server)["model"], sent(server)["temperature"]) == ("other/m", 0.5)
 
 
+@pytest.mark.rule("four-native-calls")
 async def test_forty_parallel_calls_use_no_thread() -> None:
     """Native async."""
     import threading

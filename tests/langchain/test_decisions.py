@@ -87,6 +87,7 @@ def test_states_in_words() -> None:
             in_words(state)
 
 
+@pytest.mark.rule("decision-limits")
 def test_boxes_are_refused() -> None:
     with pytest.raises(shared_core.InvalidSettingError, match="box"):
         asking("where", question("box"))
@@ -107,6 +108,7 @@ def classify(request: Received) -> Reply:
     return json_reply({"labels": labels, "scores": scores, "sequence": "x"})
 
 
+@pytest.mark.rule("decision-answers")
 @pytest.mark.skipif(not HAS_DECISIONS, reason="decisions: this langchain-core has none")
 async def test_a_decision_model() -> None:
     from langchain_core.decisions import Box, Choice, Noul, Score

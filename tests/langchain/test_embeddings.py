@@ -22,6 +22,7 @@ def of(stub: StubServer, **options: Any) -> HFRouterEmbeddings:
     return HFRouterEmbeddings(model="org/m", base_url=stub.base_url, api_key="t", **options)
 
 
+@pytest.mark.rule("vectors")
 async def test_vectors_are_lists_of_floats_in_order(stub: StubServer) -> None:
     texts = [f"text {n}" for n in range(5)]
     embeddings = of(stub)
@@ -33,12 +34,14 @@ async def test_vectors_are_lists_of_floats_in_order(stub: StubServer) -> None:
     assert type(embeddings.embed_query("q")[0]) is float
 
 
+@pytest.mark.rule("batching")
 async def test_no_texts_need_no_request(stub: StubServer) -> None:
     assert of(stub).embed_documents([]) == []
     assert await of(stub).aembed_documents([]) == []
     assert stub.requests == []
 
 
+@pytest.mark.rule("batching")
 async def test_many_texts_go_in_batches(stub: StubServer) -> None:
     """Pain 10. Peers send all 40 at once and get a 413."""
     texts = [str(n) for n in range(70)]
@@ -48,16 +51,19 @@ async def test_many_texts_go_in_batches(stub: StubServer) -> None:
     assert await of(stub, batch_size=10, concurrency=4).aembed_documents(texts) == expected
 
 
+@pytest.mark.rule("batching")
 def test_a_batch_that_is_too_large_is_split(stub: StubServer) -> None:
     texts = [str(n) for n in range(50)]
     assert of(stub, batch_size=50).embed_documents(texts) == [vector(text) for text in texts]
 
 
+@pytest.mark.rule("texts-are-left-alone")
 def test_texts_are_not_changed(stub: StubServer) -> None:
     of(stub).embed_documents(["a\nb  c"])
     assert stub.last["input"] == ["a\nb  c"]
 
 
+@pytest.mark.rule("prompts")
 def test_prompts_for_queries_and_documents(stub: StubServer) -> None:
     embeddings = of(stub, query_prompt="query: ", document_prompt="passage: ")
     embeddings.embed_query("a")
@@ -80,6 +86,7 @@ def tei(server: FaultServer) -> list[dict[str, Any]]:
     return bodies
 
 
+@pytest.mark.rule("addresses", "prompts")
 def test_a_tei_server_is_given_by_its_address() -> None:
     """Pain 2. langchain-huggingface refuses URLs since 1.2.2."""
     with FaultServer() as server:
@@ -98,6 +105,7 @@ def test_a_tei_server_is_given_by_its_address() -> None:
     assert (bodies[0]["normalize"], bodies[0]["truncate"]) == (True, True)
 
 
+@pytest.mark.rule("prompts")
 def test_one_prompt_name_for_both() -> None:
     with FaultServer() as server:
         bodies = tei(server)
@@ -108,6 +116,7 @@ def test_one_prompt_name_for_both() -> None:
     assert [body.get("prompt_name") for body in bodies] == ["sts", "query"]
 
 
+@pytest.mark.rule("addresses")
 def test_the_router_is_asked_at_the_models_pipeline() -> None:
     path = "/hf-inference/models/org/m/pipeline/feature-extraction"
     with FaultServer() as server:
@@ -116,12 +125,14 @@ def test_the_router_is_asked_at_the_models_pipeline() -> None:
         assert embeddings.embed_documents(["a"]) == [vector("a")]
 
 
+@pytest.mark.rule("embedding-parameters")
 def test_dimensions_and_extra_fields(stub: StubServer) -> None:
     vectors = of(stub, dimensions=3, extra_body={"user": "ada"}).embed_documents(["a"])
     assert vectors == [vector("a")[:3]]
     assert (stub.last["dimensions"], stub.last["user"]) == (3, "ada")
 
 
+@pytest.mark.rule("token-vectors")
 @pytest.mark.parametrize("pooling", [None, "mean"])
 def test_token_vectors_are_pooled_on_request_only(pooling: Any) -> None:
     with FaultServer() as server:
@@ -159,6 +170,7 @@ def test_other_names_of_keywords(alias: str, field: str, value: Any) -> None:
     assert getattr(HFRouterEmbeddings(**{alias: value}), field) == value
 
 
+@pytest.mark.rule("unknown-constructor-keywords-are-refused")
 def test_unknown_keywords_are_refused() -> None:
     with pytest.raises(shared_core.InvalidSettingError, match="normalize"):
         HFRouterEmbeddings(model="a/b", normalise=True)
@@ -169,6 +181,7 @@ def test_missing_model_is_an_error_before_anything_is_sent() -> None:
         HFRouterEmbeddings(api_key="t").embed_query("a")
 
 
+@pytest.mark.rule("copies-and-pickles", "secrets")
 def test_copies_and_pickles_work_after_use_and_tell_no_secret(stub: StubServer) -> None:
     embeddings = HFRouterEmbeddings(model="org/m", base_url=stub.base_url, api_key=SECRET)
     embeddings.embed_query("a")

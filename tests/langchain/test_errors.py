@@ -73,6 +73,9 @@ def answer(status: int, body: Any) -> Any:
     return maker(body, status, HEADERS)
 
 
+@pytest.mark.rule(
+    "error-classes", "account-and-size", "context-overflow", "response-and-request-id", "retryable"
+)
 @pytest.mark.parametrize(("status", "body", "ours", "theirs", "retryable"), STATUSES)
 async def test_statuses(status: int, body: Any, ours: type, theirs: type, retryable: bool) -> None:
     """Trap 14: classes follow status and machine code, never prose."""
@@ -104,6 +107,7 @@ async def test_statuses(status: int, body: Any, ours: type, theirs: type, retrya
             assert error.response.json() == body
 
 
+@pytest.mark.rule("connection-errors")
 @pytest.mark.parametrize(
     ("fault", "theirs"), [(drop(), lc.ModelConnectionError), (reset(), lc.ModelConnectionError)]
 )
@@ -116,6 +120,7 @@ def test_broken_connections(fault: Any, theirs: type) -> None:
     assert not hasattr(error, "response")
 
 
+@pytest.mark.rule("connection-errors")
 def test_nobody_listens() -> None:
     with serving() as server:
         model = model_of(server)
@@ -123,6 +128,7 @@ def test_nobody_listens() -> None:
         model.invoke("x")
 
 
+@pytest.mark.rule("timeouts")
 def test_timeouts() -> None:
     with serving(hang()) as server, pytest.raises(lc.ModelTimeoutError) as caught:
         model_of(server, timeout=0.2).invoke("x")
@@ -130,12 +136,19 @@ def test_timeouts() -> None:
     assert isinstance(caught.value, shared_core.APITimeoutError)
 
 
+@pytest.mark.rule("unusable-answers", "response-and-request-id")
 @pytest.mark.parametrize("body", [{"error": openai("bad", 500)["error"]}, {"choices": []}, [], "x"])
 def test_a_200_that_is_no_answer(body: Any) -> None:
-    with serving(json_reply(body)) as server, pytest.raises(lc.ModelAPIError):
-        model_of(server).invoke("x")
+    with serving(json_reply(body, headers=HEADERS)) as server:
+        for call in (lambda m: m.invoke("x"), lambda m: list(m.stream("x"))):
+            with pytest.raises(lc.ModelAPIError) as caught:
+                call(model_of(server))
+            error: Any = caught.value
+            assert error.request_id == error.response.headers["x-request-id"] == "req-7"
+            assert error.response.json() == body
 
 
+@pytest.mark.rule("right-class-is-named")
 def test_a_model_that_cannot_chat_names_the_right_class() -> None:
     """Pain 9."""
     body = {
@@ -151,6 +164,7 @@ def test_a_model_that_cannot_chat_names_the_right_class() -> None:
         assert "chat" in str(caught.value)
 
 
+@pytest.mark.rule("missing-token")
 def test_a_missing_token_is_an_authentication_error() -> None:
     with pytest.raises(lc.ModelAuthenticationError) as caught:
         ChatHFRouter(model="org/m").invoke("x")
@@ -158,6 +172,7 @@ def test_a_missing_token_is_an_authentication_error() -> None:
     assert "HF_TOKEN" in str(caught.value)
 
 
+@pytest.mark.rule("bad-input-is-not-sent")
 def test_a_bad_parameter_is_an_invalid_request() -> None:
     with serving(whole()) as server:
         with pytest.raises(lc.ModelInvalidRequestError) as caught:
@@ -178,6 +193,7 @@ def test_a_placeholder_for_a_key_does_not_garble_what_the_server_says(key: str) 
     assert "nonetheless" in str(caught.value)
 
 
+@pytest.mark.rule("pickled-errors")
 def test_errors_pickle_and_copy_as_both() -> None:
     body = openai("slow")
     with serving(answer(429, body)) as server, pytest.raises(lc.ModelRateLimitError) as caught:
@@ -189,6 +205,7 @@ def test_errors_pickle_and_copy_as_both() -> None:
         assert twin.response.json() == body  # type: ignore[attr-defined]
 
 
+@pytest.mark.rule("error-classes")
 def test_every_error_of_ours_has_a_counterpart() -> None:
     leaves = [getattr(shared_core, name) for name in shared_core.__all__ if name.endswith("Error")]
     for leaf in leaves:
@@ -207,6 +224,7 @@ class Trace(BaseCallbackHandler):
         self.responses.append(kwargs["response"])
 
 
+@pytest.mark.rule("response-and-request-id")
 def test_the_servers_answer_reaches_the_trace() -> None:
     trace = Trace()
     with serving(answer(429, openai("slow"))) as server, pytest.raises(lc.ModelRateLimitError):
@@ -217,6 +235,7 @@ def test_the_servers_answer_reaches_the_trace() -> None:
     assert metadata["body"] == openai("slow")
 
 
+@pytest.mark.rule("no-retry-by-default")
 def test_no_retry_by_default_and_as_many_as_asked() -> None:
     """Pain 14."""
     replies = [json_reply(openai("slow"), 429, {"retry-after": "0"})] * 2
@@ -229,6 +248,7 @@ def test_no_retry_by_default_and_as_many_as_asked() -> None:
         assert len(server.requests) == 3
 
 
+@pytest.mark.rule("embedding-settings")
 async def test_embeddings_raise_both() -> None:
     with serving() as server:
         server.on("/v1/embeddings", answer(401, {"error": "bad"}))
@@ -241,6 +261,7 @@ async def test_embeddings_raise_both() -> None:
             await embeddings.aembed_documents(["x"])
 
 
+@pytest.mark.rule("bindings", "retryable")
 def test_langchains_retry_and_fallback_understand_them() -> None:
     with serving(json_reply(openai("slow"), 429), whole()) as server:
         retrying = model_of(server).with_retry(

@@ -86,6 +86,7 @@ async def test_a_chain(chat: ChatHFRouter) -> None:
     assert chain.batch([{"country": "France"}] * 3) == [answer] * 3
 
 
+@pytest.mark.rule("usage-in-streams", "last-chunk")
 def test_real_streams_have_usage_metadata_and_unicode(chat: ChatHFRouter) -> None:
     total = added(list(chat.stream("Write unicode.")))
     assert "世界 🌍🚀" in total.text
@@ -96,6 +97,7 @@ def test_real_streams_have_usage_metadata_and_unicode(chat: ChatHFRouter) -> Non
     assert total.chunk_position == "last"
 
 
+@pytest.mark.rule("reasoning-blocks")
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_real_reasoning(chat: ChatHFRouter) -> None:
     message = chat.invoke("Think: is 7 prime?")
@@ -107,6 +109,7 @@ def test_real_reasoning(chat: ChatHFRouter) -> None:
         assert answer.text.strip() == "Yes, 7 is prime."
 
 
+@pytest.mark.rule("parallel-calls")
 @pytest.mark.parametrize("version", ["v0", "v1"])
 async def test_real_tool_calls(chat: ChatHFRouter, version: str) -> None:
     model = chat.model_copy(update={"output_version": version})
@@ -125,6 +128,7 @@ async def test_real_tool_calls(chat: ChatHFRouter, version: str) -> None:
         assert [(block["name"], block["args"]) for block in blocks] == expected
 
 
+@pytest.mark.rule("agents-call-tools")
 async def test_an_agent_calls_two_tools_and_answers(chat: ChatHFRouter) -> None:
     agent = create_agent(chat, tools=[WEATHER, TIME])
     question: Any = {"messages": [("user", "Weather and time in Paris?")]}
@@ -134,6 +138,7 @@ async def test_an_agent_calls_two_tools_and_answers(chat: ChatHFRouter) -> None:
         assert state["messages"][-1].text == "It is 21 degrees and 12:30 in Paris."
 
 
+@pytest.mark.rule("langgraph-messages")
 async def test_an_agent_streams_its_messages(chat: ChatHFRouter) -> None:
     agent = create_agent(chat, tools=[WEATHER])
     question: Any = {"messages": [("user", "What is the weather in Paris?")]}
@@ -151,6 +156,7 @@ class Person(BaseModel):
     age: int
 
 
+@pytest.mark.rule("agents-with-structure")
 @pytest.mark.parametrize("kind", ["provider", "tool", "automatic"])
 @pytest.mark.parametrize("profile", [None, {"structured_output": True}])
 @pytest.mark.parametrize("with_tools", [False, True])
@@ -176,6 +182,7 @@ def test_an_agent_answers_with_a_structure(
     assert ("tools" in stub.last) is (with_tools or not native)
 
 
+@pytest.mark.rule("middleware", "retryable")
 def test_middleware_reads_our_errors_and_profiles() -> None:
     bad = json_reply({"error": {"message": "no", "code": 401}}, 401)
     with serving(bad, whole()) as server:
@@ -223,6 +230,7 @@ def qdrant(embeddings: HFRouterEmbeddings) -> VectorStore:
     )
 
 
+@pytest.mark.rule("vector-stores")
 @pytest.mark.filterwarnings("ignore")  # of the stores' own code
 @pytest.mark.parametrize("make", [in_memory, faiss, qdrant])
 def test_vector_stores(
@@ -260,11 +268,13 @@ async def test_real_parallel_calls(chat: ChatHFRouter) -> None:
     assert {answer.text for answer in answers} == {"Hello! How can I help you today?"}
 
 
+@pytest.mark.rule("context-overflow")
 def test_context_overflow_of_a_real_server(chat: ChatHFRouter) -> None:
     with pytest.raises(ContextOverflowError):
         chat.invoke("word " * 20_000)
 
 
+@pytest.mark.rule("langgraph-messages", "reasoning-is-sent-back")
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_event_streams_of_an_agent_and_reasoning_sent_back() -> None:
     first = [event({"content": "Let me see. "}), event({"reasoning": "hm"})]

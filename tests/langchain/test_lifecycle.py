@@ -47,6 +47,7 @@ class Everything(BaseCallbackHandler):
         self.seen.append(repr((error, str(error), kwargs)))
 
 
+@pytest.mark.rule("secrets")
 def test_no_secret_is_told_to_anybody(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     tracer = Everything()
@@ -79,6 +80,7 @@ def test_no_secret_is_told_to_anybody(caplog: pytest.LogCaptureFixture) -> None:
         assert HEADER not in text
 
 
+@pytest.mark.rule("secrets")
 def test_traces_and_keys_do_not_say_who_pays() -> None:
     """Trap 20."""
     tracer = Everything()
@@ -92,6 +94,7 @@ def test_traces_and_keys_do_not_say_who_pays() -> None:
     assert ChatHFRouter(model="a/b").lc_secrets == {"api_key": "HF_TOKEN"}
 
 
+@pytest.mark.rule("serializable")
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_a_dump_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ChatHFRouter(model="a/b", temperature=0, api_key=SECRET, stop=["x"], provider="groq")
@@ -107,6 +110,7 @@ def test_a_dump_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ChatHFRouter.get_lc_namespace() == ["langchain_hfrouter", "chat_models"]
 
 
+@pytest.mark.rule("copies-and-pickles")
 def test_copies_and_pickles_work_after_use() -> None:
     with serving(whole()) as server:
         model = model_of(server)
@@ -130,6 +134,7 @@ def give_key() -> str:
     return "hf_given"
 
 
+@pytest.mark.rule("copies-and-pickles")
 def test_a_pickle_keeps_a_function_that_gives_the_key() -> None:
     with serving(whole()) as server:
         twin = pickle.loads(pickle.dumps(model_of(server, api_key=give_key)))
@@ -155,6 +160,7 @@ def test_a_pickle_finds_the_token_of_its_own_process(monkeypatch: pytest.MonkeyP
         assert server.requests[0].headers["authorization"] == "Bearer hf_here"
 
 
+@pytest.mark.rule("own-http-clients")
 def test_a_client_of_ones_own_is_shared_by_copies_and_refused_by_pickles() -> None:
     import httpx
 
@@ -167,6 +173,7 @@ def test_a_client_of_ones_own_is_shared_by_copies_and_refused_by_pickles() -> No
         assert not client.is_closed
 
 
+@pytest.mark.rule("no-stale-cache-key", "cache-key")
 @pytest.mark.parametrize(
     "change",
     [
@@ -198,6 +205,7 @@ def _set(model: ChatHFRouter, name: str, value: Any) -> ChatHFRouter:
     return model
 
 
+@pytest.mark.rule("cache-key")
 def test_a_call_with_another_model_is_not_answered_from_the_cache() -> None:
     with serving(whole("one"), whole("two")) as server:
         model = model_of(server, cache=InMemoryCache())
@@ -221,6 +229,7 @@ def test_copies_refuse_unknown_fields() -> None:
         ChatHFRouter(model="a/b").model_copy(update={"temprature": 1})
 
 
+@pytest.mark.rule("event-loops", "bounded-concurrency")
 def test_one_object_serves_several_event_loops(stub: StubServer) -> None:
     """Trap 19, pain 11. Peers fail with "Event loop is closed" from the second loop on."""
     model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
@@ -238,6 +247,7 @@ def test_one_object_serves_several_event_loops(stub: StubServer) -> None:
     assert len(stub.requests) == 9
 
 
+@pytest.mark.rule("connections")
 def test_connections_are_reused_and_can_be_closed() -> None:
     with serving(whole()) as server:
         model = model_of(server)
@@ -249,6 +259,7 @@ def test_connections_are_reused_and_can_be_closed() -> None:
         assert model.invoke("x").text == "Hi."
 
 
+@pytest.mark.rule("connections")
 @anyio
 async def test_connections_can_be_closed_async() -> None:
     with serving(whole()) as server:
@@ -258,6 +269,7 @@ async def test_connections_can_be_closed_async() -> None:
         assert server.wait_open(0)
 
 
+@pytest.mark.rule("traces")
 def test_langsmith_parameters() -> None:
     model = ChatHFRouter(model="a/b:groq", temperature=0, max_tokens=5, stop="x", api_key=SECRET)
     params = model._get_ls_params(stop=["y"], model="c/d", temperature=0.5)
@@ -272,11 +284,13 @@ def test_langsmith_parameters() -> None:
     assert model._get_ls_params()["ls_stop"] == ["x"]
 
 
+@pytest.mark.rule("traces")
 def test_versions_are_noted_for_traces() -> None:
     versions = (ChatHFRouter(model="a/b").metadata or {})["lc_versions"]
     assert set(versions) >= {"langchain-core", "hfrouter"}
 
 
+@pytest.mark.rule("cheap-import")
 def test_nothing_is_asked_of_the_network_to_build_one(stub: StubServer) -> None:
     for _ in range(3):
         ChatHFRouter(model="openai/gpt-oss-120b:groq", base_url=stub.base_url)
@@ -290,6 +304,7 @@ def test_generate_takes_several_prompts() -> None:
         assert len(result.generations) == 2
 
 
+@pytest.mark.rule("own-http-clients")
 @anyio
 async def test_http_clients_of_ones_own_are_used_and_left_open() -> None:
     import httpx
@@ -311,6 +326,7 @@ async def test_http_clients_of_ones_own_are_used_and_left_open() -> None:
                 assert not theirs.is_closed
 
 
+@pytest.mark.rule("usage-callbacks")
 def test_usage_is_collected_by_langchains_own_counter() -> None:
     from langchain_core.callbacks import get_usage_metadata_callback
 
@@ -322,6 +338,7 @@ def test_usage_is_collected_by_langchains_own_counter() -> None:
     assert counted.usage_metadata["served/m"]["total_tokens"] == 18
 
 
+@pytest.mark.rule("batches")
 @anyio
 async def test_several_prompts_at_once_raise_the_first_error() -> None:
     """Trap 15."""
@@ -357,6 +374,7 @@ def test_the_package_is_lazy_and_complete(name: str) -> None:
         _ = langchain_hfrouter.nothing  # type: ignore[attr-defined]
 
 
+@pytest.mark.rule("cached-answers-replay")
 def test_a_cached_answer_replays_as_events() -> None:
     """Trap 7: a replay from the cache shows text and calls."""
     calls = [{"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}]
@@ -368,6 +386,7 @@ def test_a_cached_answer_replays_as_events() -> None:
     assert [block["type"] for block in second.content_blocks] == ["text", "tool_call"]
 
 
+@pytest.mark.rule("tokens-of-every-kind", "secrets")
 @pytest.mark.parametrize("kind", [ChatHFRouter, HFRouterEmbeddings])
 @pytest.mark.parametrize("wrap", [lambda secret: {"token": secret}, lambda secret: [secret]])
 def test_a_token_of_the_wrong_type_is_refused_unseen(kind: Any, wrap: Any) -> None:

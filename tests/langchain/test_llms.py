@@ -51,6 +51,7 @@ def last(server: FaultServer) -> Any:
     return server.requests[-1].json()
 
 
+@pytest.mark.rule("completion-calls")
 async def test_the_four_ways(server: FaultServer) -> None:
     llm = of(server)
     assert llm.invoke("a") == "a!"
@@ -68,11 +69,13 @@ async def test_what_came_besides(server: FaultServer) -> None:
         assert result.llm_output == {"token_usage": {"completion_tokens": 4}, "model_name": "org/m"}
 
 
+@pytest.mark.rule("completion-parameters")
 def test_nothing_is_sent_that_was_not_set(server: FaultServer) -> None:
     of(server).invoke("a")
     assert last(server) == {"model": "org/m", "prompt": "a"}
 
 
+@pytest.mark.rule("completion-parameters", "settings-are-not-sent")
 def test_parameters_of_the_model_and_of_the_call(server: FaultServer) -> None:
     llm = of(server, max_new_tokens=5, temperature=0, stop="x", top_k=3, extra_body={"min_p": 0.1})
     llm.invoke("a")
@@ -91,8 +94,9 @@ def test_parameters_of_the_model_and_of_the_call(server: FaultServer) -> None:
     assert (sent["seed"], sent["best_of"]) == (4, 2)
     llm.bind(temperature=1).invoke("a")
     assert last(server)["temperature"] == 1
-    with pytest.raises(shared_core.InvalidSettingError, match="bill_to"):
-        llm.invoke("a", bill_to="acme")
+    for name in ("bill_to", "extra_headers", "api_key", "hf_token", "base_url", "max_retries"):
+        with pytest.raises(shared_core.InvalidSettingError, match=name):
+            llm.invoke("a", **{name: "x"})
 
 
 class Tokens(BaseCallbackHandler):
@@ -103,6 +107,7 @@ class Tokens(BaseCallbackHandler):
         self.tokens.append(token)
 
 
+@pytest.mark.rule("completion-tokens")
 async def test_each_token_is_told_once(server: FaultServer) -> None:
     seen = Tokens()
     list(of(server).stream("ab", config={"callbacks": [seen]}))
@@ -112,6 +117,7 @@ async def test_each_token_is_told_once(server: FaultServer) -> None:
     assert seen.tokens == ["a", "b!", ""] * 2
 
 
+@pytest.mark.rule("completion-tokens")
 def test_leaving_a_stream_closes_its_connection(server: FaultServer) -> None:
     stream = of(server).stream("ab")
     next(stream)
@@ -133,12 +139,22 @@ async def test_errors_are_of_both_families(server: FaultServer) -> None:
         list(of(server).stream("a"))
 
 
+@pytest.mark.rule("completion-providers")
 @pytest.mark.parametrize("provider", ["groq", "cerebras"])
 def test_providers_that_only_chat_are_refused_by_name(provider: str) -> None:
     llm = HFRouterLLM(model="a/b", provider=provider, provider_id="x", api_key="hf_t")
     with pytest.raises(ModelInvalidRequestError, match="text-generation") as raised:
         llm.invoke("a")
     assert isinstance(raised.value, shared_core.UnsupportedTaskError)
+
+
+@pytest.mark.rule("right-class-is-named")
+def test_a_model_that_only_chats_names_the_right_class(server: FaultServer) -> None:
+    message = "Model a/b is not supported for task text-generation. Supported task: conversational."
+    server.on(PATH, json_reply({"error": {"message": message, "code": 400}}, 400))
+    for use in (lambda llm: llm.invoke("a"), lambda llm: list(llm.stream("a"))):
+        with pytest.raises(ModelInvalidRequestError, match="ChatHFRouter"):
+            use(of(server))
 
 
 def test_a_provider_behind_the_router() -> None:
@@ -152,6 +168,7 @@ def test_a_provider_behind_the_router() -> None:
         assert last(server)["model"] == "x"
 
 
+@pytest.mark.rule("completion-identity")
 def test_the_cache_knows_models_and_parameters_apart(server: FaultServer) -> None:
     cache = InMemoryCache()
     of(server, cache=cache).invoke("a")
@@ -162,6 +179,7 @@ def test_the_cache_knows_models_and_parameters_apart(server: FaultServer) -> Non
     assert len(server.requests) == 3
 
 
+@pytest.mark.rule("completion-identity")
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_dumps_copies_and_pickles_tell_no_secret(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch

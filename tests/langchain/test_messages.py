@@ -130,12 +130,14 @@ BLOCKS: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.rule("media-blocks", "unknown-blocks")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_block(name: str) -> None:
     block, part = BLOCKS[name]
     assert part_of(block) == part
 
 
+@pytest.mark.rule("unknown-blocks")
 @pytest.mark.parametrize(
     "block",
     [
@@ -155,6 +157,7 @@ def test_broken_block_is_refused(block: dict[str, Any]) -> None:
         part_of(block)
 
 
+@pytest.mark.rule("no-files-from-messages")
 @pytest.mark.parametrize("address", ["/etc/passwd", "file:///etc/passwd", "../secret", "C:\\x"])
 @pytest.mark.parametrize(
     "form",
@@ -181,6 +184,7 @@ def one(message: BaseMessage) -> CoreMessage:
     return converted
 
 
+@pytest.mark.rule("roles-and-names")
 def test_roles_and_names() -> None:
     assert one(SystemMessage("s")) == CoreMessage("system", "s")
     developer = SystemMessage("s", additional_kwargs={"__openai_role__": "developer"})
@@ -190,17 +194,20 @@ def test_roles_and_names() -> None:
     assert one(ChatMessage("c", role="developer")) == CoreMessage("developer", "c")
 
 
+@pytest.mark.rule("bad-input-is-not-sent")
 @pytest.mark.parametrize("message", [RemoveMessage(id="1"), FunctionMessage(content="x", name="f")])
 def test_messages_that_cannot_be_sent(message: BaseMessage) -> None:
     with pytest.raises(ValueError, match="message"):
         to_core([message])
 
 
+@pytest.mark.rule("empty-texts")
 def test_empty_text_parts_are_left_out() -> None:
     content: Any = ["", {"type": "text", "text": ""}, {"type": "text", "text": "a"}]
     assert one(HumanMessage(content)).content == "a"
 
 
+@pytest.mark.rule("anthropic-history")
 def test_assistant_with_anthropic_blocks() -> None:
     content: Any = [
         {"type": "thinking", "thinking": "hm", "signature": "x"},
@@ -213,6 +220,7 @@ def test_assistant_with_anthropic_blocks() -> None:
     assert message.reasoning is None
 
 
+@pytest.mark.rule("anthropic-history")
 @pytest.mark.parametrize(
     "block",
     [
@@ -225,6 +233,7 @@ def test_calls_that_exist_only_as_blocks_are_sent(block: dict[str, Any]) -> None
     assert [(c.id, c.name, c.arguments) for c in message.tool_calls] == [("1", "f", '{"q": "é"}')]
 
 
+@pytest.mark.rule("v1-history")
 def test_v1_history() -> None:
     content: Any = [
         {"type": "reasoning", "reasoning": "hm"},
@@ -236,12 +245,14 @@ def test_v1_history() -> None:
     assert len(message.tool_calls) == 1
 
 
+@pytest.mark.rule("broken-calls-are-invalid")
 def test_invalid_calls_stay_in_the_history() -> None:
     bad = {"name": "f", "args": "{", "id": "1", "error": None, "type": "invalid_tool_call"}
     message = one(AIMessage("", invalid_tool_calls=[bad]))
     assert [(c.id, c.arguments) for c in message.tool_calls] == [("1", "{")]
 
 
+@pytest.mark.rule("foreign-reasoning")
 def test_reasoning_of_another_provider_is_not_offered() -> None:
     kept = {"reasoning_content": "hm"}
     assert one(AIMessage("a", additional_kwargs=kept)).reasoning == "hm"
@@ -255,6 +266,7 @@ def test_refusals_are_kept() -> None:
     assert one(AIMessage([{"type": "refusal", "refusal": "no"}])).refusal == "no"
 
 
+@pytest.mark.rule("tool-results")
 def test_tool_result_of_text_parts_is_text() -> None:
     """Trap 17: the protocol has text there, and no status."""
     content: Any = ["a", {"type": "text", "text": "b"}, {"type": "json", "x": 1}]
@@ -263,6 +275,7 @@ def test_tool_result_of_text_parts_is_text() -> None:
     assert (message.role, message.tool_call_id, message.name) == ("tool", "1", None)
 
 
+@pytest.mark.rule("tool-results")
 def test_media_of_tool_results_follow_the_last_neighbour() -> None:
     image: Any = [{"type": "image", "base64": PNG_BASE64, "mime_type": "image/png"}]
     converted = to_core(
@@ -280,6 +293,7 @@ def test_media_of_tool_results_follow_the_last_neighbour() -> None:
     assert isinstance(picture, ImagePart)
 
 
+@pytest.mark.rule("anthropic-history")
 def test_anthropic_tool_results_become_tool_messages() -> None:
     content: Any = [
         {"type": "tool_result", "tool_use_id": "1", "content": "42"},
@@ -294,6 +308,7 @@ def test_anthropic_tool_results_become_tool_messages() -> None:
     ]
 
 
+@pytest.mark.rule("messages-are-not-changed")
 def test_messages_are_not_changed() -> None:
     content: Any = [{"type": "text", "text": "a"}, {"type": "image", "url": URL}]
     message = HumanMessage(content)
@@ -302,6 +317,7 @@ def test_messages_are_not_changed() -> None:
     assert message == before
 
 
+@pytest.mark.rule("media-blocks")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_core_accepts_every_block_as_a_strict_server_would(name: str) -> None:
     """What we convert is what the core can encode and a strict server reads."""
@@ -315,6 +331,7 @@ def test_core_accepts_every_block_as_a_strict_server_would(name: str) -> None:
     check(body)
 
 
+@pytest.mark.rule("media-blocks")
 def test_rare_forms_of_media() -> None:
     encoded = WAV_BASE64.encode()
     assert part_of({"type": "audio", "base64": encoded, "mime_type": "audio/wav"}) == AudioPart(

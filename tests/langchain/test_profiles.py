@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 from langchain_core import exceptions as lc
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import ConfigurableField
 
 import shared_core
-from langchain_hfrouter import ChatHFRouter, register
+from langchain_hfrouter import ChatHFRouter, HFRouterLLM, register
 from langchain_hfrouter._profiles import SNAPSHOT, best_method, model_id, of_entry
 from shared_core import CharacterCounter, WordCounter
 from tests.helpers.fault_server import FaultServer, json_reply
@@ -50,6 +53,7 @@ ENTRY = {
 }
 
 
+@pytest.mark.rule("profile-of-a-router-id")
 @pytest.mark.parametrize(
     "name", ["openai/gpt-oss-120b", "openai/gpt-oss-120b:groq", "openai/gpt-oss-120b:cheapest"]
 )
@@ -60,10 +64,56 @@ def test_a_router_id_has_a_profile(name: str) -> None:
     assert profile["tool_calling"] is True
 
 
+@pytest.mark.rule("profile-given-wins")
 def test_an_unknown_model_has_none_and_a_given_one_wins() -> None:
     assert ChatHFRouter(model="nobody/knows").profile is None
     given: ModelProfile = {"max_input_tokens": 5}
     assert ChatHFRouter(model="openai/gpt-oss-120b", profile=given).profile == given
+
+
+@pytest.mark.rule("profile-given-wins")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.model_copy(update={"model": "Qwen/Qwen2.5-VL-7B-Instruct"}),
+        lambda m: m.model_copy(update={"model_name": "Qwen/Qwen2.5-VL-7B-Instruct"}, deep=True),
+        lambda m: _set(m, "model", "Qwen/Qwen2.5-VL-7B-Instruct"),
+        lambda m: _set(copy.deepcopy(m), "model_name", "Qwen/Qwen2.5-VL-7B-Instruct"),
+        lambda m: _set(pickle.loads(pickle.dumps(m)), "model", "Qwen/Qwen2.5-VL-7B-Instruct:x"),
+        lambda m: configured(m, "Qwen/Qwen2.5-VL-7B-Instruct"),
+    ],
+)
+def test_the_profile_follows_the_model(change: Any) -> None:
+    for known in ("openai/gpt-oss-120b", "nobody/knows"):
+        model = ChatHFRouter(model=known, api_key="t")
+        assert change(model).profile["image_inputs"] is True
+    given: ModelProfile = {"max_input_tokens": 5}
+    own = ChatHFRouter(model="openai/gpt-oss-120b", api_key="t", profile=given)
+    assert change(own).profile == given
+
+
+def _set(model: ChatHFRouter, name: str, value: Any) -> ChatHFRouter:
+    setattr(model, name, value)
+    return model
+
+
+def configured(model: ChatHFRouter, name: str) -> Any:
+    runnable = model.configurable_fields(model=ConfigurableField(id="m"))
+    return runnable.prepare({"configurable": {"m": name}})[0]
+
+
+@pytest.mark.rule("profile-given-wins")
+def test_a_refreshed_profile_stays_with_its_route(router: FaultServer) -> None:
+    model = ChatHFRouter(
+        model="openai/gpt-oss-120b", provider="groq", base_url=f"{router.url}/v1", api_key="t"
+    )
+    model.refresh_profile()
+    kept = model.model_copy(update={"temperature": 1}).profile
+    assert kept is not None
+    assert kept["max_input_tokens"] == 100_000
+    moved = model.model_copy(update={"provider": "novita"}).profile
+    assert moved is not None
+    assert moved["max_input_tokens"] == 131_072
 
 
 def test_the_snapshot_has_known_keys_only() -> None:
@@ -83,6 +133,7 @@ def router() -> Any:
         yield server
 
 
+@pytest.mark.rule("profile-of-a-provider")
 @pytest.mark.parametrize(
     ("options", "context", "structured"),
     [
@@ -115,6 +166,7 @@ def test_a_model_that_the_list_does_not_know(router: FaultServer) -> None:
         model.refresh_profile()
 
 
+@pytest.mark.rule("list-models")
 async def test_the_list_of_models(router: FaultServer) -> None:
     model = ChatHFRouter(model="a/b", base_url=f"{router.url}/v1", api_key="t")
     (found,) = model.list_models()
@@ -141,6 +193,7 @@ def test_suffixes_are_taken_off(model: str, id: str) -> None:
 # --- tokens
 
 
+@pytest.mark.rule("tokens-offline")
 def test_tokens_are_counted_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     model = ChatHFRouter(model="a/b")
@@ -171,6 +224,7 @@ class Tokenizer:
         return Encoding([len(word) for word in text.split()])
 
 
+@pytest.mark.rule("tokenizers")
 @pytest.mark.parametrize(
     ("tokenizer", "count"),
     [
@@ -184,6 +238,7 @@ def test_tokenizers_of_every_kind(tokenizer: Any, count: int) -> None:
     assert ChatHFRouter(model="a/b", tokenizer=tokenizer).get_num_tokens("a b") == count
 
 
+@pytest.mark.rule("tokenizers")
 def test_token_ids() -> None:
     assert ChatHFRouter(model="a/b", tokenizer=Tokenizer()).get_token_ids("a bcd") == [1, 3]
     custom = ChatHFRouter(model="a/b", custom_get_token_ids=lambda text: [1] * len(text))
@@ -191,6 +246,15 @@ def test_token_ids() -> None:
     assert custom.get_num_tokens("abc") == 3
 
 
+@pytest.mark.rule("tokens-offline")
+def test_a_completion_model_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert HFRouterLLM(model="a/b").get_num_tokens("12345678") == 2
+    counting = HFRouterLLM(model="a/b", tokenizer=Tokenizer())
+    assert (counting.get_num_tokens("a b"), counting.get_token_ids("a bcd")) == (2, [1, 3])
+
+
+@pytest.mark.rule("tokenizers")
 def test_a_tokenizer_file(tmp_path: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     vocabulary = {"[UNK]": 0, "hello": 1, "world": 2}
@@ -205,6 +269,7 @@ def test_a_tokenizer_file(tmp_path: Path) -> None:
 # --- registration
 
 
+@pytest.mark.rule("init-chat-model")
 def test_init_chat_model_knows_us_on_request_only(
     monkeypatch: pytest.MonkeyPatch, stub: StubServer
 ) -> None:
@@ -226,6 +291,7 @@ def test_init_chat_model_knows_us_on_request_only(
     assert isinstance(other, ChatHFRouter)
 
 
+@pytest.mark.rule("init-chat-model")
 def test_registration_fails_clearly_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
     from langchain.chat_models import base
 
@@ -237,6 +303,7 @@ def test_registration_fails_clearly_where_it_cannot_work(monkeypatch: pytest.Mon
         register()
 
 
+@pytest.mark.rule("init-chat-model")
 def test_registration_makes_entries_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     from typing import NamedTuple
 
@@ -268,6 +335,7 @@ print(len(imported), len(made), sorted(name for name in made if "." not in name)
 """
 
 
+@pytest.mark.rule("cheap-import")
 def test_classes_bring_few_modules_over_langchains_own() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -40,6 +40,7 @@ def documents(*texts: str) -> list[Document]:
     return [Document(text, id=str(n), metadata={"source": [n]}) for n, text in enumerate(texts)]
 
 
+@pytest.mark.rule("relevance-scores", "rerank-method")
 async def test_copies_in_order_with_scores(server: FaultServer) -> None:
     given = documents("a", "ccc", "bb")
     before = copy.deepcopy(given)
@@ -54,6 +55,7 @@ async def test_copies_in_order_with_scores(server: FaultServer) -> None:
     assert await of(server).acompress_documents(given, "q") == found
 
 
+@pytest.mark.rule("relevance-scores", "rerank-batches")
 async def test_top_n_of_all_batches(server: FaultServer) -> None:
     texts = ["x" * n for n in range(1, 71)]
     rerank = of(server, top_n=2)
@@ -67,6 +69,7 @@ async def test_top_n_of_all_batches(server: FaultServer) -> None:
     )
 
 
+@pytest.mark.rule("rerank-batches")
 async def test_nothing_to_rank_needs_no_request(server: FaultServer) -> None:
     assert of(server).compress_documents([], "q") == []
     assert await of(server).acompress_documents(documents("", "  "), "q") == []
@@ -80,6 +83,7 @@ def test_documents_without_text_are_left_out(server: FaultServer) -> None:
     assert of(server).rerank(["", "a"], "q") == [{"index": 1, "relevance_score": 0.1}]
 
 
+@pytest.mark.rule("rerank-servers")
 def test_what_is_sent(server: FaultServer) -> None:
     of(server, raw_scores=True, truncate=True, extra_body={"top": 1}).rerank(["a"], "q")
     assert server.requests[0].json() == {
@@ -106,6 +110,7 @@ class Steps(BaseCallbackHandler):
         self.seen.append(type(error).__name__)
 
 
+@pytest.mark.rule("rerank-callbacks")
 async def test_callbacks_see_a_step(server: FaultServer) -> None:
     steps = Steps()
     of(server, top_n=1).compress_documents(documents("a", "b"), "q", callbacks=[steps])
@@ -127,6 +132,7 @@ async def test_errors_are_of_both_families(server: FaultServer) -> None:
         of(server).rerank(["a"], "q")
 
 
+@pytest.mark.rule("rerank-servers")
 def test_the_router_is_refused_unless_similarity_is_asked_for() -> None:
     with pytest.raises(ModelInvalidRequestError, match="text-ranking"):
         HFRouterRerank(model="a/b", api_key="t").rerank(["a"], "q")

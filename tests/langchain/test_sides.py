@@ -36,6 +36,7 @@ def pieces() -> list[Any]:
     ]
 
 
+@pytest.mark.rule("sound-and-citations")
 async def test_sound_of_a_whole_answer() -> None:
     with serving(whole(None, audio=SOUND, annotations=[])) as server:
         model = model_of(server)
@@ -45,6 +46,7 @@ async def test_sound_of_a_whole_answer() -> None:
         assert model_of(server, output_version="v1").invoke("x").content == [BLOCK]
 
 
+@pytest.mark.rule("sound-and-citations")
 async def test_sound_of_a_stream() -> None:
     with serving(stream(*pieces())) as server:
         model = model_of(server)
@@ -56,6 +58,7 @@ async def test_sound_of_a_stream() -> None:
         assert added(others).additional_kwargs == {"audio": SOUND}
 
 
+@pytest.mark.rule("sound-and-citations")
 def test_annotations_are_citations_of_the_text() -> None:
     with serving(whole("Hi.", annotations=[NOTE])) as server:
         answer = model_of(server).invoke("x")
@@ -64,6 +67,7 @@ def test_annotations_are_citations_of_the_text() -> None:
     assert answer.content_blocks == [{"type": "text", "text": "Hi.", "annotations": [citation]}]
 
 
+@pytest.mark.rule("sound-and-citations")
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_a_model_reads_what_it_said_aloud(version: Any) -> None:
     with serving(whole(None, audio=SOUND, annotations=[NOTE], weird={"a": 1})) as server:

@@ -26,6 +26,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.rule("chat-suite")
 class TestUnit(ChatModelUnitTests):
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -52,6 +53,7 @@ ALL_DETAILS: list[Details] = [
 ]
 
 
+@pytest.mark.rule("chat-suite")
 class Integration(ChatModelIntegrationTests):
     """All optional properties on; subclasses choose method and output version."""
 

@@ -15,6 +15,7 @@ from tests.langchain.stub_server import StubServer
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.rule("embedding-suite")
 class TestUnit(EmbeddingsUnitTests):
     @property
     def embeddings_class(self) -> type[Embeddings]:
@@ -30,6 +31,7 @@ class TestUnit(EmbeddingsUnitTests):
         return {"HF_TOKEN": "hf_from_env"}, params, {"api_key": "hf_from_env"}
 
 
+@pytest.mark.rule("embedding-suite")
 class TestIntegration(EmbeddingsIntegrationTests):
     server: StubServer
 

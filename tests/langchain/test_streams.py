@@ -12,6 +12,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 
 from shared_core import InvalidSettingError, StreamEventError, StreamInterruptedError
 from tests.helpers.fault_server import Fin, Hang, json_reply
+from tests.langchain.conformance.base import wire_call
+from tests.langchain.conformance.tools import FORMS
 from tests.langchain.script import (
     HEADERS,
     TOOL,
@@ -34,41 +36,28 @@ TEXT += [event({"content": "lo"}), event({}, "stop")]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
 
 # Two calls, add(a=1) and sub(b=2), in every form that providers were seen to use.
-CLEAN = [call(0, "a", "add", ""), call(0, None, None, '{"a": 1}')]
-CLEAN += [call(1, "b", "sub", ""), call(1, None, None, '{"b": 2}')]
 QUIRKS: dict[str, list[dict[str, Any]]] = {
-    "clean": CLEAN,
-    "index 0 for all": [
-        call(0, "a", "add", '{"a":'),
-        call(0, None, None, " 1}"),
-        call(0, "b", "sub", '{"b":'),
-        call(0, None, None, " 2}"),
-    ],
-    "no index": [
-        call(None, "a", "add", '{"a":'),
-        call(None, None, None, " 1}"),
-        call(None, "b", "sub", '{"b": 2}'),
-    ],
-    "negative index": [call(-1, "a", "add", '{"a": 1}'), call(-1, "b", "sub", '{"b": 2}')],
+    **FORMS,
     "whole calls": [call(0, "a", "add", '{"a": 1}'), call(1, "b", "sub", '{"b": 2}')],
-    "name repeated": [
+    "index as text": [
+        {"tool_calls": [{"index": "0", **wire_call("add", '{"a": 1}', "a")}]},
+        {"tool_calls": [{"index": "1", **wire_call("sub", '{"b": 2}', "b")}]},
+    ],
+    "empty ids on later pieces": [
         call(0, "a", "add", '{"a":'),
-        call(0, "a", "add", " 1}"),
+        call(0, "", "", " 1}"),
+        call(1, "b", "sub", '{"b":'),
+        call(1, "", None, " 2}"),
+    ],
+    "null arguments first": [
+        {"tool_calls": [{"index": 0, **wire_call("add", None, "a")}]},
+        call(0, None, None, '{"a": 1}'),
         call(1, "b", "sub", '{"b": 2}'),
     ],
-    "both in one delta": [
-        {
-            "tool_calls": [
-                call(0, "a", "add", '{"a": 1}')["tool_calls"][0],
-                call(1, "b", "sub", '{"b": 2}')["tool_calls"][0],
-            ]
-        }
-    ],
-    "ids repeated, interleaved": [
-        call(0, "a", "add", ""),
-        call(1, "b", "sub", ""),
-        call(0, "a", None, '{"a": 1}'),
-        call(1, "b", None, '{"b": 2}'),
+    "neither ids nor indexes": [
+        call(None, None, "add", '{"a": 1}'),
+        call(None, None, "sub", '{"b":'),
+        call(None, None, None, " 2}"),
     ],
 }
 EXPECTED = [("add", {"a": 1}), ("sub", {"b": 2})]
@@ -84,6 +73,7 @@ def deltas(quirk: str, *, text: bool = False) -> list[Any]:
     return [*(start if text else ()), *calls, event({}, "tool_calls")]
 
 
+@pytest.mark.rule("same-in-v1-and-v3", "text-beside-calls", "missing-ids", "gaps-in-indexes")
 @pytest.mark.parametrize("quirk", QUIRKS)
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("text", [False, True])
@@ -102,6 +92,7 @@ def test_tool_calls_of_every_form_are_two_calls(quirk: str, version: str, text: 
     assert total.text == ("Let me see." if text else "")
 
 
+@pytest.mark.rule("same-in-v1-and-v3", "text-beside-calls")
 @pytest.mark.parametrize("quirk", QUIRKS)
 @pytest.mark.parametrize("text", [False, True])
 def test_event_streams_have_the_same_two_calls(quirk: str, text: bool) -> None:
@@ -113,6 +104,7 @@ def test_event_streams_have_the_same_two_calls(quirk: str, text: bool) -> None:
     assert message.text == ("Let me see." if text else "")
 
 
+@pytest.mark.rule("same-in-v1-and-v3")
 @pytest.mark.parametrize("quirk", QUIRKS)
 async def test_async_streams_have_the_same_two_calls(quirk: str) -> None:
     with serving(stream(*deltas(quirk, text=True))) as server:
@@ -123,6 +115,7 @@ async def test_async_streams_have_the_same_two_calls(quirk: str) -> None:
     assert found(whole) == EXPECTED
 
 
+@pytest.mark.rule("pieces-are-pieces", "text-beside-calls")
 def test_chunks_with_text_and_call_show_the_piece_as_a_piece() -> None:
     """Trap 6: before the end a call is a ``tool_call_chunk``, also beside text."""
     delta = {"content": "So: ", **call(0, "a", "add", '{"a":')}
@@ -143,6 +136,7 @@ TORN = [
 ]
 
 
+@pytest.mark.rule("broken-calls-are-invalid")
 @pytest.mark.parametrize("arguments", TORN)
 @pytest.mark.parametrize("version", ["v0", "v1"])
 async def test_a_torn_call_is_never_handed_over_as_complete(arguments: str, version: str) -> None:
@@ -162,6 +156,7 @@ async def test_a_torn_call_is_never_handed_over_as_complete(arguments: str, vers
     assert totals[0].response_metadata["finish_reason"] == "length"
 
 
+@pytest.mark.rule("broken-calls-are-invalid")
 @pytest.mark.parametrize("arguments", ["", "{}", '{"a": "\\"]}"}', '{"a": "é\n"}'])
 def test_good_arguments_are_left_alone(arguments: str) -> None:
     with serving(stream(event(call(0, "a", "add", arguments)), event({}, "tool_calls"))) as server:
@@ -170,6 +165,7 @@ def test_good_arguments_are_left_alone(arguments: str) -> None:
     assert total.tool_call_chunks[0]["args"] == arguments
 
 
+@pytest.mark.rule("usage-in-streams")
 def test_usage_is_asked_for_and_stands_on_one_chunk() -> None:
     """Pain 12: usage is absent or inflated elsewhere."""
     with serving(stream(*TEXT, event(None, usage=USAGE))) as server:
@@ -180,6 +176,7 @@ def test_usage_is_asked_for_and_stands_on_one_chunk() -> None:
     assert counted == [{"input_tokens": 5, "output_tokens": 4, "total_tokens": 9}]
 
 
+@pytest.mark.rule("cumulative-usage")
 def test_cumulative_usage_is_counted_once() -> None:
     """Novita and others count in every chunk: the last one holds them all."""
     steps = [{**USAGE, "completion_tokens": n, "total_tokens": 5 + n} for n in (1, 2, 3, 4)]
@@ -193,6 +190,7 @@ def test_cumulative_usage_is_counted_once() -> None:
     assert counted["total_tokens"] == 9
 
 
+@pytest.mark.rule("usage-in-streams")
 @pytest.mark.parametrize("how", ["model", "call"])
 def test_usage_can_be_left_out(how: str) -> None:
     with serving(stream(*TEXT)) as server:
@@ -203,6 +201,7 @@ def test_usage_can_be_left_out(how: str) -> None:
         assert "stream_options" not in server.requests[0].json()
 
 
+@pytest.mark.rule("metadata-once", "response-metadata")
 def test_metadata_comes_once_on_the_last_chunk() -> None:
     """Trap 3: LangChain adds up what two chunks both say."""
     events = [{**each, "system_fingerprint": "fp"} for each in TEXT]
@@ -222,6 +221,7 @@ def test_metadata_comes_once_on_the_last_chunk() -> None:
     assert added(chunks).response_metadata == chunks[-1].response_metadata
 
 
+@pytest.mark.rule("last-chunk", "content-is-one-kind")
 def test_only_the_last_chunk_is_the_last() -> None:
     """Traps 5 and 8: one last chunk, and content is a string throughout."""
     with serving(stream(*TEXT, event(None, usage=USAGE))) as server:
@@ -230,6 +230,7 @@ def test_only_the_last_chunk_is_the_last() -> None:
     assert all(isinstance(chunk.content, str) for chunk in chunks)
 
 
+@pytest.mark.rule("logprobs")
 def test_log_probabilities_are_collected() -> None:
     def token(text: str) -> dict[str, Any]:
         return {"content": [{"token": text, "logprob": -0.5, "top_logprobs": []}]}
@@ -242,6 +243,7 @@ def test_log_probabilities_are_collected() -> None:
     assert [each["token"] for each in total.response_metadata["logprobs"]["content"]] == ["a", "b"]
 
 
+@pytest.mark.rule("reasoning-is-kept", "reasoning-blocks")
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_text"])
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_reasoning_is_kept_under_all_names(field: str, version: str) -> None:
@@ -258,6 +260,7 @@ def test_reasoning_is_kept_under_all_names(field: str, version: str) -> None:
         assert total.additional_kwargs == {"reasoning_content": "I think."}
 
 
+@pytest.mark.rule("think-tags")
 def test_thinking_tags_are_split_on_request() -> None:
     events = [event({"content": piece}) for piece in ("<th", "ink>hm", "</think>", "Yes")]
     with serving(stream(*events, TEXT[-1])) as server:
@@ -267,6 +270,7 @@ def test_thinking_tags_are_split_on_request() -> None:
     assert plain.text == "<think>hm</think>Yes"
 
 
+@pytest.mark.rule("refusals-are-blocks")
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_refusals_are_refusal_blocks(version: str) -> None:
     events = [event({"refusal": "I "}), event({"refusal": "won't."}), event({}, "stop")]
@@ -276,12 +280,14 @@ def test_refusals_are_refusal_blocks(version: str) -> None:
     assert block["refusal"] == "I won't."  # type: ignore[typeddict-item]
 
 
+@pytest.mark.rule("sse-dialects")
 def test_done_without_a_blank_is_understood() -> None:
     raw = b'data:{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
     with serving(stream(raw, b"data:[DONE]\n\n", done=False)) as server:
         assert added(list(model_of(server).stream("x"))).text == "Hi"
 
 
+@pytest.mark.rule("whole-answer-to-a-stream")
 def test_a_whole_answer_to_a_streaming_request_is_one_chunk() -> None:
     body = {
         "id": "c1",
@@ -313,6 +319,7 @@ class Tokens(BaseCallbackHandler):
         self.errors.append(error)
 
 
+@pytest.mark.rule("tokens-are-told-once")
 def test_new_tokens_are_announced_by_langchain_only() -> None:
     """Trap 9: a provider that announces them too doubles them."""
     tokens = Tokens()
@@ -321,6 +328,7 @@ def test_new_tokens_are_announced_by_langchain_only() -> None:
     assert tokens.tokens == ["Hel", "lo", ""]
 
 
+@pytest.mark.rule("cut-stream-is-an-error")
 def test_a_cut_stream_is_an_error_with_what_arrived() -> None:
     with serving(stream(*TEXT[:3], done=False, end=Fin())) as server:
         chunks: list[AIMessageChunk] = []
@@ -331,11 +339,13 @@ def test_a_cut_stream_is_an_error_with_what_arrived() -> None:
         assert caught.value.partial.text == "Hello"
 
 
+@pytest.mark.rule("cut-stream-is-an-error")
 def test_a_clean_end_without_finish_reason_is_an_error() -> None:
     with serving(stream(*TEXT[:3], done=False)) as server, pytest.raises(StreamInterruptedError):
         list(model_of(server).stream("x"))
 
 
+@pytest.mark.rule("error-event")
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -351,6 +361,7 @@ def test_an_error_event_is_raised_as_its_kind(error: Any, kind: type[Exception])
         assert caught.value.response.json()["error"] == error  # type: ignore[attr-defined]
 
 
+@pytest.mark.rule("early-break-closes")
 def test_an_early_break_closes_the_connection() -> None:
     """Trap 10."""
     tokens = Tokens()
@@ -363,6 +374,7 @@ def test_an_early_break_closes_the_connection() -> None:
     assert all(isinstance(error, GeneratorExit) for error in tokens.errors)
 
 
+@pytest.mark.rule("early-break-closes")
 async def test_an_early_break_closes_the_connection_async() -> None:
     with serving(stream(*TEXT[:2], end=Hang())) as server:
         chunks = model_of(server).astream("x")
@@ -373,6 +385,7 @@ async def test_an_early_break_closes_the_connection_async() -> None:
         assert server.wait_open(0)
 
 
+@pytest.mark.rule("timeouts")
 def test_a_timeout_is_between_events_not_of_the_whole_stream() -> None:
     """Trap 16."""
     events = [event({"content": "x"}) for _ in range(8)]
@@ -380,6 +393,7 @@ def test_a_timeout_is_between_events_not_of_the_whole_stream() -> None:
         assert added(list(model_of(server, timeout=0.5).stream("x"))).text == "x" * 8
 
 
+@pytest.mark.rule("several-answers")
 def test_several_answers_cannot_be_streamed() -> None:
     with serving(stream(*TEXT)) as server:
         with pytest.raises(InvalidSettingError, match="n must be 1"):
@@ -387,12 +401,14 @@ def test_several_answers_cannot_be_streamed() -> None:
         assert server.requests == []
 
 
+@pytest.mark.rule("streaming-switches")
 def test_invoke_streams_when_asked_to() -> None:
     with serving(stream(*TEXT)) as server:
         assert model_of(server, streaming=True).invoke("x").text == "Hello"
         assert server.requests[0].json()["stream"] is True
 
 
+@pytest.mark.rule("streaming-switches")
 @pytest.mark.parametrize("options", [{"disable_streaming": True}, {"streaming": False}])
 def test_streams_can_be_turned_off(options: dict[str, Any]) -> None:
     with serving(whole("Hello")) as server:
@@ -401,6 +417,7 @@ def test_streams_can_be_turned_off(options: dict[str, Any]) -> None:
         assert "stream" not in server.requests[0].json()
 
 
+@pytest.mark.rule("streaming-switches")
 def test_streaming_is_off_for_tools_where_wanted() -> None:
     with serving(whole("Hello"), stream(*TEXT)) as server:
         model = model_of(server, disable_streaming="tool_calling")

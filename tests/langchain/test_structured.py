@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypedDict
+from typing import Any, Generic, TypedDict, TypeVar
 
 import pytest
 from langchain_core.exceptions import ModelError, OutputParserException
@@ -42,6 +42,15 @@ class PersonDict(TypedDict):
     age: int
 
 
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page."""
+
+    item: T
+
+
 SCHEMAS: dict[str, Any] = {
     "pydantic": Person,
     "pydantic.v1": LegacyPerson,
@@ -69,6 +78,7 @@ def kind_of(schema: Any) -> type:
     return schema if isinstance(schema, type) and schema is not PersonDict else dict
 
 
+@pytest.mark.rule("methods", "pydantic-instances")
 @pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("raw", [False, True])
@@ -111,6 +121,7 @@ def sent(server: FaultServer) -> dict[str, Any]:
     return server.requests[-1].json()
 
 
+@pytest.mark.rule("real-json-schema")
 def test_what_is_asked_for() -> None:
     with serving(whole('{"name": "Ada", "age": 36}')) as server:
         model = model_of(server)
@@ -134,12 +145,14 @@ def test_what_is_asked_for() -> None:
         assert "parallel_tool_calls" not in sent(server)
 
 
+@pytest.mark.rule("real-json-schema")
 def test_strict_schemas_close_their_objects() -> None:
     form = response_format(Person, strict=True)["json_schema"]
     assert form["strict"] is True
     assert form["schema"]["additionalProperties"] is False
 
 
+@pytest.mark.rule("schema-names")
 @pytest.mark.parametrize("title", ["Response[User]", "Grüße an alle", "a b/c", "x" * 100, "[]"])
 def test_names_of_schemas_are_made_acceptable(title: str) -> None:
     """Trap 18."""
@@ -147,6 +160,25 @@ def test_names_of_schemas_are_made_acceptable(title: str) -> None:
     import re
 
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name["json_schema"]["name"])
+
+
+@pytest.mark.rule("schema-names")
+@pytest.mark.parametrize("title", ["Response[User]", "Grüße an alle", "x" * 100])
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_any_title_can_be_asked_for(title: str, method: Any, stub: StubServer) -> None:
+    model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
+    schema = {"title": title, "type": "object", "properties": {"age": {"type": "integer"}}}
+    chain = model.with_structured_output(schema, method=method)
+    assert chain.invoke("Ada is 36") == {"age": 36}
+    assert list(chain.stream("Ada is 36"))[-1] == {"age": 36}
+
+
+@pytest.mark.rule("schema-names")
+def test_a_generic_class_can_be_asked_for(stub: StubServer) -> None:
+    model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
+    for method in ("function_calling", "json_schema"):
+        chain = model.with_structured_output(Page[int], method=method)  # type: ignore[arg-type]
+        assert chain.invoke("36") == Page[int](item=36)
 
 
 def test_recursive_models_keep_their_references() -> None:
@@ -157,6 +189,7 @@ def test_recursive_models_keep_their_references() -> None:
     assert "$defs" in response_format(Node, strict=None)["json_schema"]["schema"]
 
 
+@pytest.mark.rule("default-method")
 @pytest.mark.parametrize(
     ("profile", "key"),
     [
@@ -172,6 +205,7 @@ def test_the_profile_chooses_the_method(profile: Any, key: str, stub: StubServer
     assert key in stub.last
 
 
+@pytest.mark.rule("default-method")
 def test_the_model_can_have_a_method_of_its_own(stub: StubServer) -> None:
     model = ChatHFRouter(
         model="a/b",
@@ -187,6 +221,7 @@ FENCED = '```json\n{"name": "Ada", "age": 36}\n```'
 ADA = {"name": "Ada", "age": 36}
 
 
+@pytest.mark.rule("fences")
 @pytest.mark.parametrize(
     "text",
     [FENCED, f"\n{FENCED}\n", "```\n" + json.dumps(ADA) + "```", f"<think>a</think>{FENCED}"],
@@ -218,6 +253,7 @@ BROKEN: dict[str, tuple[str, Reply, str]] = {
 }
 
 
+@pytest.mark.rule("prose", "truncated")
 @pytest.mark.parametrize("case", BROKEN)
 async def test_failures_reach_the_parsing_error(case: str) -> None:
     """Trap 18."""
@@ -236,6 +272,7 @@ async def test_failures_reach_the_parsing_error(case: str) -> None:
         assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.rule("structured-refusals")
 @pytest.mark.parametrize("method", METHODS)
 async def test_refusals_are_refusals(method: Any) -> None:
     with serving(whole(None, refusal="I won't.")) as server:
@@ -261,6 +298,7 @@ def streamed(
     return stream(*events, event({}, end))
 
 
+@pytest.mark.rule("structured-streams", "pydantic-instances")
 @pytest.mark.parametrize("method", METHODS)
 async def test_streams_give_what_is_there_so_far(method: Any) -> None:
     with serving(streamed(method, name="PersonDict")) as server:
@@ -276,6 +314,7 @@ async def test_streams_give_what_is_there_so_far(method: Any) -> None:
     assert all(isinstance(part, Person) for part in typed)
 
 
+@pytest.mark.rule("structured-streams", "truncated")
 @pytest.mark.parametrize("method", METHODS)
 async def test_broken_streams_end_in_an_error(method: Any) -> None:
     with serving(streamed(method, end="length", pieces=PIECES[:2])) as server:
@@ -286,6 +325,7 @@ async def test_broken_streams_end_in_an_error(method: Any) -> None:
             _ = [part async for part in chain.astream("x")]
 
 
+@pytest.mark.rule("structured-streams")
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("method", METHODS)
 def test_output_versions(version: str, method: Any, stub: StubServer) -> None:
@@ -295,6 +335,7 @@ def test_output_versions(version: str, method: Any, stub: StubServer) -> None:
         assert list(chain.stream("x"))[-1] == Person(**ADA)
 
 
+@pytest.mark.rule("other-tools-besides")
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 def test_other_tools_may_be_called_instead(method: Any) -> None:
     def search(query: str) -> str:
@@ -314,6 +355,7 @@ def test_other_tools_may_be_called_instead(method: Any) -> None:
     assert result["raw"].tool_calls[0]["name"] == "search"
 
 
+@pytest.mark.rule("impossible-combinations")
 def test_parameters_of_the_call_can_be_bound(stub: StubServer) -> None:
     model = ChatHFRouter(model="a/b", base_url=stub.base_url, api_key="t")
     model.with_structured_output(Person, temperature=0).invoke("x")
@@ -322,6 +364,7 @@ def test_parameters_of_the_call_can_be_bound(stub: StubServer) -> None:
         model.with_structured_output(Person, inclde_raw=True)
 
 
+@pytest.mark.rule("impossible-combinations")
 def test_impossible_requests_are_refused() -> None:
     model = ChatHFRouter(model="a/b")
     with pytest.raises(ValueError, match="method must be"):
@@ -350,6 +393,7 @@ def test_the_chain_describes_itself() -> None:
     assert model.with_structured_output(PersonDict).get_output_jsonschema()["type"] == "object"
 
 
+@pytest.mark.rule("structured-streams")
 async def test_raw_answers_stream_too() -> None:
     with serving(streamed("json_schema")) as server:
         chain = model_of(server).with_structured_output(
@@ -362,6 +406,7 @@ async def test_raw_answers_stream_too() -> None:
         assert all(part.get("parsing_error") is None for part in found)
 
 
+@pytest.mark.rule("structured-streams")
 @pytest.mark.parametrize("method", METHODS)
 async def test_models_that_do_not_stream_give_the_whole_at_once(method: Any) -> None:
     reply = (

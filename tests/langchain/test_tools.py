@@ -104,6 +104,7 @@ def call(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"type": "tool_call", "id": "c1", "name": tool.name, "args": arguments}
 
 
+@pytest.mark.rule("tool-schemas")
 @pytest.mark.parametrize("kind", TOOLS)
 def test_models_can_read_what_a_tool_takes(kind: type[HFRouterTool]) -> None:
     function = convert_to_openai_tool(kind(model="a/b"))["function"]
@@ -119,6 +120,7 @@ def test_names_are_unique_and_every_tool_is_called_here() -> None:
     assert sorted(names) == sorted({*CALLS, "generate_video"})
 
 
+@pytest.mark.rule("artifacts")
 @pytest.mark.parametrize("kind", [k for k in TOOLS if k.task != "text_to_video"])
 async def test_content_and_artifact(kind: type[HFRouterTool], server: FaultServer) -> None:
     tool = of(kind, server)
@@ -173,6 +175,7 @@ def test_an_image_that_the_model_sees(server: FaultServer) -> None:
     assert image["mime_type"] == "image/png"
 
 
+@pytest.mark.rule("tool-files")
 def test_files_go_through_the_folder_only(server: FaultServer, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     folder.mkdir()
@@ -213,6 +216,7 @@ def test_data_urls_are_files_too(server: FaultServer) -> None:
     assert server.requests[0].body == wav()
 
 
+@pytest.mark.rule("tool-errors")
 async def test_errors_are_raised_or_told(server: FaultServer) -> None:
     server.on("*", json_reply({"error": "Model org/m not found"}, 404))
     tool = of(TranslationTool, server)
@@ -277,6 +281,7 @@ def test_an_agent_uses_them_and_its_state_is_kept(server: FaultServer) -> None:
     assert fields == whole_media
 
 
+@pytest.mark.rule("standard-tool-suite")
 class TestStandardUnit(ToolsUnitTests):
     @property
     def tool_constructor(self) -> type[BaseTool]:
@@ -295,6 +300,7 @@ class TestStandardUnit(ToolsUnitTests):
         return {"HF_TOKEN": "hf_env"}, {"model": "a/b"}, {"api_key": "hf_env"}
 
 
+@pytest.mark.rule("standard-tool-suite")
 class TestStandardIntegration(ToolsIntegrationTests):
     @property
     def tool_constructor(self) -> type[BaseTool]:

@@ -65,6 +65,12 @@ def assert_normal(deltas: list[ToolCallDelta]) -> None:
 A, B = '{"q": "a"}', '{"q": "b"}'
 
 DIALECTS: dict[str, list[dict[str, Any]]] = {
+    "two calls interleaved on one index, told apart by their ids": [
+        fragment(0, "c1", "f", '{"q":'),
+        fragment(0, "c2", "g", '{"q":'),
+        fragment(0, "c1", arguments=' "a"}'),
+        fragment(0, "c2", arguments=' "b"}'),
+    ],
     "openai": [
         fragment(0, "c1", "f", ""),
         fragment(0, arguments='{"q":'),
