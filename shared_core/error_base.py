@@ -264,6 +264,10 @@ class APIError(RouterError):
         self.elapsed = context.get("elapsed")
 
     def _context(self) -> str:
+        facts = self._facts()
+        return f" ({', '.join(facts)})" if facts else ""
+
+    def _facts(self) -> list[str]:
         facts = []
         if self.host and self.host not in self.message:
             facts.append(f"host {shorten(self.host, 80)}")
@@ -279,7 +283,7 @@ class APIError(RouterError):
             facts.append(f"{self.attempts} attempts")
         if self.elapsed is not None:
             facts.append(f"{self.elapsed:.1f} s")
-        return f" ({', '.join(facts)})" if facts else ""
+        return facts
 
 
 class APIConnectionError(APIError, ConnectionError):

@@ -60,13 +60,12 @@ class APIStatusError(APIError):
         self.retry_after = context.get("retry_after")
         self.inference_provider = context.get("inference_provider")
 
-    def _context(self) -> str:
-        text = super()._context()
+    def _facts(self) -> list[str]:
+        facts = super()._facts()
         served = self.inference_provider
         if served and served != self.provider:
-            fact = f"served by {shorten(served, 40)}"
-            return f"{text[:-1]}, {fact})" if text else f" ({fact})"
-        return text
+            facts.append(f"served by {shorten(served, 40)}")
+        return facts
 
 
 def _api_context(context: StatusContext) -> ErrorContext:
@@ -329,7 +328,7 @@ class APIResponseValidationError(APIError):
     """A 2xx answer that is not what the protocol says.
 
     Attributes:
-        status_code: HTTP status.
+        status_code: HTTP status; 0 where none was read.
         content_type: Its content type.
         body: Beginning of the body as text, redacted.
         headers: Response headers, lower-case names, redacted.
@@ -355,6 +354,10 @@ class APIResponseValidationError(APIError):
         self.content_type = content_type
         self.body = clean(redact(shorten(body, 2000)))
         self.headers = safe_headers(headers or {})
+
+    def _facts(self) -> list[str]:
+        known = not self.status_code or str(self.status_code) in self.message
+        return [*([] if known else [f"status {self.status_code}"]), *super()._facts()]
 
 
 class IncompleteResponseError(APIResponseValidationError):

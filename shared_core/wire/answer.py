@@ -27,17 +27,22 @@ _PORTS = {"http": 80, "https": 443}
 # --- redirects --------------------------------------------------------------------------
 
 
-def next_hop(call: Call, status: int, headers: Headers) -> str | None:
-    """Return the address to go on with, or None if the answer is no redirect.
+def next_hop(call: Call, status: int, headers: Headers) -> str | RedirectRefusedError | None:
+    """Return the address to go on with, the refusal to go there, or None if it is no redirect.
 
     What carries a token or a body stays within its origin; nothing goes from https to http.
-
-    Raises:
-        RedirectRefusedError: The server points where this request may not go.
+    The refusal is returned, not raised: a traceback that shows locals would show ours.
     """
+    if not 300 <= status < 400:
+        return None
     location = headers.get("location")
     if status not in _REDIRECTS or not location:
-        return None
+        return RedirectRefusedError(
+            f"{call.host} answers {status}, a redirect, and names no address to go to",
+            status_code=status,
+            headers=safe_headers(headers),
+            **call.context(guidance="Check base_url (HUGGINGFACE_BASE_URL) and what serves it."),
+        )
     call.hops += 1
     request = call.request
     target, parts = _resolve(call.url, location)
@@ -61,7 +66,7 @@ def next_hop(call: Call, status: int, headers: Headers) -> str | None:
         return target
     shown = call.settings.redact(_public(parts) if parts is not None else location)
     shown = shorten(clean(shown), 120)
-    raise RedirectRefusedError(
+    return RedirectRefusedError(
         f"{call.host} redirects ({status}) to {shown}: not followed, {reason}",
         status_code=status,
         location=shown,

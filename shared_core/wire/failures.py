@@ -118,7 +118,9 @@ def translate(exc: BaseException, call: Call) -> APIError:
     if fault.kind == "header":
         limit = call.settings.limits.max_header_bytes
         error = ResponseTooLargeError(
-            f"{call.host} sent response headers of more than {limit:,} bytes", **call.context()
+            f"{call.host} sent response headers of more than {limit:,} bytes",
+            status_code=0,
+            **call.context(),
         )
         error.guidance = "If you trust the server, raise limits=Limits(max_header_bytes=...)."
         return error

@@ -181,9 +181,10 @@ class HTTPWire:
         while True:
             response = self._answer(call)
             headers = response_headers(response)
-            target = _redirected(call, response, headers)
+            target = next_hop(call, response.status_code, headers)
             if target is None:
                 return response, headers
+            del headers  # they may echo what was sent
             response.close()
             if isinstance(target, APIError):
                 raise target
@@ -244,16 +245,6 @@ class HTTPWire:
 
     def __repr__(self) -> str:
         return f"HTTPWire({self.settings.base_url!r})"
-
-
-def _redirected(call: Call, response: httpx.Response, headers: Headers) -> str | APIError | None:
-    """Return the next address, the refusal (to be raised once the answer is closed), or None."""
-    if not 300 <= response.status_code < 400:
-        return None
-    try:
-        return next_hop(call, response.status_code, headers)
-    except APIError as exc:
-        return exc
 
 
 def _no_cookies() -> CookieJar:
@@ -328,9 +319,10 @@ class AsyncHTTPWire:
         while True:
             response = await self._answer(call)
             headers = response_headers(response)
-            target = _redirected(call, response, headers)
+            target = next_hop(call, response.status_code, headers)
             if target is None:
                 return response, headers
+            del headers  # they may echo what was sent
             await response.aclose()
             if isinstance(target, APIError):
                 raise target

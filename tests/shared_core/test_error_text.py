@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared_core.errors import (
+    APIResponseValidationError,
     APITimeoutError,
     MissingTokenError,
     ModelOutputError,
     NoEndpointAvailableError,
+    ResponseTooLargeError,
     RouterError,
     StreamEventError,
     StreamInterruptedError,
@@ -279,3 +281,11 @@ def test_hide_reaches_every_text_but_what_the_model_wrote() -> None:
     output = ModelOutputError("bad", text="the model said s3cret")
     output.hide(lambda text: text.replace("s3cret", "***"))
     assert output.text == "the model said s3cret"
+
+
+def test_an_unusable_answer_tells_its_status_once() -> None:
+    error = APIResponseValidationError("an empty body", status_code=204)
+    assert str(error).startswith("an empty body (status 204)\n")
+    assert str(APIResponseValidationError("status 204, nothing", status_code=204)).count("204") == 1
+    unread = ResponseTooLargeError("headers too large", status_code=0)
+    assert "status" not in str(unread)

@@ -153,13 +153,14 @@ class Exchange:
                 event = self._h11.next_event()
                 if not isinstance(event, h11.InformationalResponse):
                     break
-                if event.status_code == 101:
-                    self._broken("the server switched protocols")
             problem = None
         except h11.RemoteProtocolError as exc:
             problem = exc
         if problem is not None:
-            self._broken(str(problem), header=problem.error_status_hint == 431)
+            reason = str(problem)
+            if "SWITCH_UPGRADE" in reason:  # h11's word for an upgrade that nobody asked for
+                reason = "it switched protocols (101)"
+            self._broken(reason, header=problem.error_status_hint == 431)
         if isinstance(event, h11.Response):
             self._begin(event)
 

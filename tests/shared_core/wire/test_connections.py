@@ -427,3 +427,9 @@ def test_idle_close_by_timer_of_the_server(caller: Caller, server: FaultServer) 
     for _ in range(3):
         assert caller.send(server.url + "/x").content == b'"ok"'
         assert server.wait_open(0)
+
+
+def test_switched_protocols(caller: Caller, server: FaultServer) -> None:
+    server.on("/x", Reply((head(101, {"upgrade": "h2c"}), Hang())))
+    with pytest.raises(APIConnectionError, match=r"it switched protocols \(101\)"):
+        caller.send(server.url + "/x", timeout=2.0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from shared_core.errors import RedirectRefusedError
-from tests.helpers.fault_server import Certificates, FaultServer, json_reply, redirect
-from tests.shared_core.wire.conftest import Caller
+from tests.helpers.fault_server import Certificates, FaultServer, empty_reply, json_reply, redirect
+from tests.shared_core.wire.conftest import TOKEN, Caller
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -95,9 +97,23 @@ def test_credentials_in_the_location_do_not_show(caller: Caller, server: FaultSe
     assert "pass-word" not in str(caught.value) + repr(caught.value.__dict__)
 
 
-def test_redirect_without_location_is_an_answer(caller: Caller, server: FaultServer) -> None:
-    server.on("/x", json_reply("lost", 307))
-    assert caller.send(server.url + "/x").status == 307
+@pytest.mark.parametrize("status", [300, 304, 307])
+def test_redirect_to_nowhere(caller: Caller, server: FaultServer, status: int) -> None:
+    server.on("/x", empty_reply(status))
+    with pytest.raises(RedirectRefusedError, match=f"{status}, .* names no address") as caught:
+        caller.send(server.url + "/x")
+    assert caught.value.status_code == status
+    assert server.url.split("/")[2] in str(caught.value)
+
+
+def test_token_in_the_location_does_not_show(caller: Caller, server: FaultServer) -> None:
+    server.on("/x", lambda got: redirect(f"http://127.0.0.2:9/?{got.headers['authorization']}"))
+    with pytest.raises(RedirectRefusedError) as caught:
+        caller.send(server.url + "/x")
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    own = [str(frame.locals) for frame in shown.stack if "/tests/" not in frame.filename]
+    for text in (str(caught.value), repr(vars(caught.value)), *own):
+        assert TOKEN not in text
 
 
 def test_streams_obey_the_same_rules(caller: Caller, server: FaultServer) -> None:
