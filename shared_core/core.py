@@ -20,6 +20,7 @@ from shared_core.callbacks import (
     ResponseEvent,
     dispatch,
 )
+from shared_core.config.secrets import HiddenHeaders
 from shared_core.errors import APIError, RouterError, from_response
 from shared_core.flow import Flow, Send
 from shared_core.wire.messages import (
@@ -178,7 +179,7 @@ class Core:
         except APIError as error:
             # A server may echo what it was sent: hide it, and let go of the parser's frames,
             # whose locals would show it in a traceback.
-            error.hide(self.redact)
+            error.hide(lambda text: HiddenHeaders(request.headers).redact(self.redact(text)))
             raise error.with_traceback(None) from error.__cause__
 
     def _observed(

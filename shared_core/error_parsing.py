@@ -112,10 +112,17 @@ def _headline(facts: Facts, inside: bool) -> str:
     return f"error inside a 200{place} ({phrase})" if inside else f"{phrase}{place}"
 
 
+_CONCERNED = {
+    401: ("token", "default_headers"),
+    402: ("token", "bill_to"),
+    403: ("token", "bill_to", "default_headers"),
+    **dict.fromkeys((404, 405, 410), ("base_url",)),
+}
+"""Status -> settings whose origin helps to understand it."""
+
+
 def _with_sources(guidance: str, status: int, sources: Mapping[str, str]) -> str:
-    names = {401: ("token",), 403: ("token", "bill_to"), 402: ("token", "bill_to")}.get(
-        status, ("base_url",) if status in (404, 405, 410) else ()
-    )
+    names = _CONCERNED.get(status, ())
     notes = [f"{name} came from {sources[name]}" for name in names if sources.get(name)]
     if status == 401 and sources and not sources.get("token"):
         notes.append("no token was sent")

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from shared_core.config.hiding import SHORTEST_TOKEN, forms_of, hide
 from shared_core.constants import NO_IMPLICIT_TOKEN_VARIABLE, TOKEN_VARIABLES
 from shared_core.errors import InvalidSettingError, MissingTokenError
 
 MASK = "**********"
-_SHORTEST_TOKEN = 12  # Hub tokens have 37 characters
 _SENSITIVE = ("auth", "cookie", "key", "password", "secret", "token")
+_SHORTEST_VALUE = 8
+_SHORTEST_CREDENTIAL = 6
 
 
 @runtime_checkable
@@ -38,10 +39,11 @@ TokenLike: TypeAlias = "str | SecretLike | Callable[[], str | SecretLike | None]
 class Secret:
     """A text that shows itself to nobody: not in ``repr``, ``str``, logs or pickles."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_forms", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._forms: tuple[str, ...] | None = None
 
     def get_secret_value(self) -> str:
         """Return the value; for the HTTP wire only."""
@@ -63,16 +65,10 @@ class Secret:
         return hashlib.sha256(b"hfrouter token " + self._value.encode()).hexdigest()
 
     def redact(self, text: str) -> str:
-        """Return *text* with the value hidden.
-
-        A short value, such as the "test" or "none" that local servers are given, is hidden
-        where it stands alone; inside of words it would only garble what the server says.
-        """
-        if len(self._value) >= _SHORTEST_TOKEN:
-            return text.replace(self._value, "***")
-        if not self._value:
-            return text
-        return re.sub(rf"(?<![\w-]){re.escape(self._value)}(?![\w-])", "***", text)
+        """Return *text* with the value hidden, also where it is encoded or cut."""
+        if self._forms is None:
+            self._forms = forms_of(self._value) if len(self._value) >= SHORTEST_TOKEN else ()
+        return hide(text, self._value, self._forms)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{MASK}')"
@@ -134,17 +130,60 @@ class HiddenURL(Secret):
         return HiddenURL, (self.public,)
 
 
+HARMLESS_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "content-language",
+        "content-type",
+        "prefer",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-amzn-trace-id",
+        "x-hf-bill-to",
+        "x-scale-up-timeout",
+        "x-use-cache",
+    }
+)
+"""Headers that hold no credential: only their values travel in pickles and show in errors."""
+
+
 class HiddenHeaders(Mapping[str, str]):
     """Headers that show their names only.
 
-    Pickles drop the values whose names say that they are secret (``Authorization``,
-    ``X-Api-Key`` ...); give them again after unpickling.
+    Nobody can tell from its name whether a header holds a secret. Pickles therefore keep the
+    values of :data:`HARMLESS_HEADERS` alone; give the others again after unpickling.
+
+    Args:
+        items: Names and values.
+        lost: Names of headers whose values were left behind by a pickle.
     """
 
-    __slots__ = ("_items",)
+    __slots__ = ("_items", "_secrets", "lost")
 
-    def __init__(self, items: Mapping[str, str] | None = None) -> None:
+    def __init__(self, items: Mapping[str, str] | None = None, lost: tuple[str, ...] = ()) -> None:
         self._items = dict(items or {})
+        self._secrets: tuple[Secret, ...] | None = None
+        self.lost = lost
+
+    def redact(self, text: str) -> str:
+        """Return *text* without the values, but for those of :data:`HARMLESS_HEADERS`."""
+        if self._secrets is None:
+            self._secrets = tuple(Secret(value) for value in self._worth_hiding())
+        for secret in self._secrets:
+            text = secret.redact(text)
+        return text
+
+    def _worth_hiding(self) -> Iterator[str]:
+        for name, value in self._items.items():
+            if name.lower() in HARMLESS_HEADERS:
+                continue
+            shortest = _SHORTEST_CREDENTIAL if is_sensitive(name) else _SHORTEST_VALUE
+            credential = value.rpartition(" ")[2]  # without a scheme such as "Bearer"
+            yield from (each for each in (value, credential) if len(each) >= shortest)
 
     def __getitem__(self, name: str) -> str:
         return self._items[name]
@@ -156,14 +195,16 @@ class HiddenHeaders(Mapping[str, str]):
         return len(self._items)
 
     def __repr__(self) -> str:
-        return f"HiddenHeaders({', '.join(self._items)})"
+        names = [*self._items, *(f"{name} (not pickled)" for name in self.lost)]
+        return f"HiddenHeaders({', '.join(names)})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HiddenHeaders:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = {name: value for name, value in self._items.items() if not is_sensitive(name)}
-        return HiddenHeaders, (kept,)
+        kept = {name: v for name, v in self._items.items() if name.lower() in HARMLESS_HEADERS}
+        left = (name for name in self._items if name not in kept)
+        return HiddenHeaders, (kept, (*self.lost, *left))
 
 
 def is_sensitive(name: str) -> bool:

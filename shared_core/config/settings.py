@@ -14,7 +14,6 @@ from shared_core.config.secrets import (
     HiddenURL,
     Secret,
     TokenSource,
-    is_sensitive,
     unwrap,
 )
 from shared_core.config.validate import (
@@ -47,7 +46,6 @@ DEFAULT_CONNECT_TIMEOUT: Final = 10.0
 """Seconds to wait for a connection (protocol.md 9.4)."""
 
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
-_SHORTEST_SECRET = 6
 _UNSET: Any = object()
 
 
@@ -145,7 +143,7 @@ class Settings:
         timeout: Seconds to wait for an answer, or between two meaningful events of a stream;
             None waits for ever.
         connect_timeout: Seconds to wait for a connection.
-        default_headers: Sent with every call.
+        default_headers: Sent with every call, where :meth:`at_home` says so.
         user_agent: The whole ``User-Agent``.
         bill_to: Organisation that pays (``X-HF-Bill-To``).
         proxy: Proxy with its credentials.
@@ -160,7 +158,7 @@ class Settings:
     endpoints_url: str = ENDPOINTS_URL
     timeout: float | None = DEFAULT_TIMEOUT
     connect_timeout: float | None = DEFAULT_CONNECT_TIMEOUT
-    default_headers: Mapping[str, str] = field(default_factory=HiddenHeaders)
+    default_headers: HiddenHeaders = field(default_factory=HiddenHeaders)
     user_agent: str = "hfrouter"
     bill_to: str | None = None
     proxy: HiddenURL | None = None
@@ -265,19 +263,41 @@ class Settings:
             MissingTokenError: It is required, *url* is on huggingface.co, and there is none.
             InvalidSettingError: The token cannot be sent.
         """
-        origin = origin_of(url)
-        on_hf = origin[0] == "https" and is_hf_host(origin[1])
-        configured = (self.base_url, self.hub_url, self.endpoints_url)
-        if not on_hf and origin not in map(origin_of, configured):
+        if not self.trusts(url):
             return None
-        return self.token.require() if required and on_hf else self.token.get()
+        return self.token.require() if required and _on_hf(origin_of(url)) else self.token.get()
+
+    def trusts(self, url: str) -> bool:
+        """Return whether *url* is at a configured origin or, over https, at Hugging Face.
+
+        Args:
+            url: Address of a request.
+        """
+        origin = origin_of(url)
+        configured = (self.base_url, self.hub_url, self.endpoints_url)
+        return _on_hf(origin) or origin in map(origin_of, configured)
+
+    def at_home(self, url: str) -> bool:
+        """Return whether headers that the user set may go to *url*.
+
+        They may hold the key of a gateway, so they go to the origin of ``base_url``, to those
+        of ``hub_url`` and ``endpoints_url`` where these were named too, and to huggingface.co
+        only if ``base_url`` is there.
+
+        Args:
+            url: Address of a request.
+        """
+        origin, home = origin_of(url), origin_of(self.base_url)
+        if origin == home or (_on_hf(origin) and _on_hf(home)):
+            return True
+        named = [
+            name for name in ("hub_url", "endpoints_url") if self.sources.get(name) != "default"
+        ]
+        return any(origin == origin_of(getattr(self, name)) for name in named)
 
     def redact(self, text: str) -> str:
-        """Return *text* without the token, the proxy's password and secret default headers."""
-        text = self.token.redact(text)
-        for name, value in self.default_headers.items():
-            if is_sensitive(name) and len(value) >= _SHORTEST_SECRET:
-                text = text.replace(value, "***")
+        """Return *text* without the token, the proxy's password and default headers."""
+        text = self.default_headers.redact(self.token.redact(text))
         return text if self.proxy is None else self.proxy.redact(text)
 
     def describe_sources(self) -> dict[str, str]:
@@ -285,6 +305,9 @@ class Settings:
         known = dict(self.sources)
         if self.token.origin is not None:
             known["token"] = self.token.origin
+        if self.default_headers.lost:
+            lost = ", ".join(self.default_headers.lost)
+            known["default_headers"] = f"a pickle, without the values of {lost}"
         return known
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
@@ -298,6 +321,10 @@ class Settings:
 
 def _rebuild_settings(values: dict[str, Any]) -> Settings:
     return Settings(**{**values, "sources": MappingProxyType(values["sources"])})
+
+
+def _on_hf(origin: tuple[str, str, int]) -> bool:
+    return origin[0] == "https" and is_hf_host(origin[1])
 
 
 class _Found:
@@ -340,7 +367,7 @@ def _headers(given: Mapping[str, str] | None) -> HiddenHeaders:
             raise _invalid("default_headers", f"has the header {name} twice")
         seen.add(name.lower())
         headers[name] = text
-    return HiddenHeaders(headers)
+    return HiddenHeaders(headers, given.lost if isinstance(given, HiddenHeaders) else ())
 
 
 def _user_agent(prefix: str | None) -> str:

@@ -15,6 +15,7 @@ from shared_core.errors import (
 from shared_core.wire.failures import Call
 from shared_core.wire.inflate import DecompressionError, Inflater, inflater_for
 from shared_core.wire.messages import Headers, WireResponse
+from shared_core.wire.outgoing import without_secrets
 
 MAX_REDIRECTS = 5
 """Redirects followed within one call."""
@@ -40,7 +41,7 @@ def next_hop(call: Call, status: int, headers: Headers) -> str | RedirectRefused
         return RedirectRefusedError(
             f"{call.host} answers {status}, a redirect, and names no address to go to",
             status_code=status,
-            headers=safe_headers(headers),
+            headers=safe_headers(without_secrets(headers, call)),
             **call.context(guidance="Check base_url (HUGGINGFACE_BASE_URL) and what serves it."),
         )
     call.hops += 1
@@ -64,13 +65,13 @@ def next_hop(call: Call, status: int, headers: Headers) -> str | RedirectRefused
         reason = "another origin, where neither token nor request may go"
     else:
         return target
-    shown = call.settings.redact(_public(parts) if parts is not None else location)
+    shown = call.redact(_public(parts) if parts is not None else location)
     shown = shorten(clean(shown), 120)
     return RedirectRefusedError(
         f"{call.host} redirects ({status}) to {shown}: not followed, {reason}",
         status_code=status,
         location=shown,
-        headers=safe_headers({**headers, "location": shown}),
+        headers=safe_headers(without_secrets(headers, call).with_header("location", shown)),
         **call.context(),
     )
 
@@ -175,10 +176,13 @@ class Collector:
         if self._inflater is not None and not self._inflater.complete and not self.truncated:
             self._undecodable("the compressed data ends too early")
         pieces = self._pieces
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not self._success:  # Latin-1 keeps every byte that is not hidden
+            content = self._call.redact(content.decode("latin-1")).encode("latin-1")
         return WireResponse(
             status=self._status,
             headers=self._headers,
-            content=pieces[0] if len(pieces) == 1 else b"".join(pieces),
+            content=content,
             url=self._call.url,
             elapsed=self._call.elapsed,
             truncated=self.truncated,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpcore
 import httpx
 
+from shared_core.config.secrets import HiddenHeaders
 from shared_core.error_base import host_of, safe_url
 from shared_core.errors import (
     APIConnectionError,
@@ -88,6 +89,12 @@ class Call:
         """Host and port that are addressed."""
         return host_of(self.url) or "the server"
 
+    def redact(self, text: str) -> str:
+        """Return *text* without the secrets of the client and of this request's own headers."""
+        text = self.settings.redact(text)
+        own = self.request.headers
+        return HiddenHeaders(own).redact(text) if own else text
+
     def context(self, **more: str | None) -> ErrorContext:
         """Return the keyword arguments that every error of this call gets."""
         request = self.request
@@ -110,7 +117,7 @@ def translate(exc: BaseException, call: Call) -> APIError:
             f"{call.host} redirects to what is not an http address: not followed", **call.context()
         )
     fault = _fault_of(exc) or _guess(exc)
-    fault = replace(fault, reason=call.settings.redact(fault.reason))
+    fault = replace(fault, reason=call.redact(fault.reason))
     if fault.kind == "timeout":
         return _timeout(fault, call)
     if fault.kind == "lost":

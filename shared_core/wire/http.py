@@ -20,7 +20,13 @@ from shared_core.wire.answer import Collector, is_event_stream, next_hop
 from shared_core.wire.failures import FAILURES, Call, translate
 from shared_core.wire.inflate import ACCEPT_ENCODING
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
-from shared_core.wire.outgoing import add_headers, encoded_body, parsed_url, response_headers
+from shared_core.wire.outgoing import (
+    add_headers,
+    encoded_body,
+    parsed_url,
+    response_headers,
+    without_secrets,
+)
 from shared_core.wire.streams import AsyncHTTPStream, HTTPStream, async_reader_for, reader_for
 from shared_core.wire.tls import context_for
 from shared_core.wire.transport.async_pool import AsyncHTTPTransport
@@ -79,8 +85,9 @@ def prepare(call: Call, client: httpx.Client | httpx.AsyncClient | None = None) 
     if request.json is not None:
         headers[b"content-type"] = (b"Content-Type", b"application/json")
     if request.auth:
-        add_headers(headers, _of_client(client), "http_client")
-        add_headers(headers, call.settings.default_headers, "default_headers")
+        if call.settings.at_home(call.url):
+            add_headers(headers, _of_client(client), "http_client")
+            add_headers(headers, call.settings.default_headers, "default_headers")
         _authorize(headers, call)
     add_headers(headers, request.headers, "extra_headers")
     if body or request.method not in ("GET", "HEAD"):
@@ -109,8 +116,9 @@ def _of_client(client: httpx.Client | httpx.AsyncClient | None) -> dict[str, str
 
 def _authorize(headers: dict[bytes, tuple[bytes, bytes]], call: Call) -> None:
     settings = call.settings
-    if settings.bill_to is not None and b"x-hf-bill-to" not in headers:
-        headers[b"x-hf-bill-to"] = (b"X-HF-Bill-To", settings.bill_to.encode("ascii"))
+    payer = settings.bill_to if settings.trusts(call.url) else None
+    if payer is not None and b"x-hf-bill-to" not in headers:
+        headers[b"x-hf-bill-to"] = (b"X-HF-Bill-To", payer.encode("ascii"))
     if b"authorization" in headers:
         return  # set by the user for a gateway of their own
     secret = settings.token_for(call.url, required=call.request.method == "POST")
@@ -183,7 +191,7 @@ class HTTPWire:
             headers = response_headers(response)
             target = next_hop(call, response.status_code, headers)
             if target is None:
-                return response, headers
+                return response, without_secrets(headers, call)
             del headers  # they may echo what was sent
             response.close()
             if isinstance(target, APIError):
@@ -321,7 +329,7 @@ class AsyncHTTPWire:
             headers = response_headers(response)
             target = next_hop(call, response.status_code, headers)
             if target is None:
-                return response, headers
+                return response, without_secrets(headers, call)
             del headers  # they may echo what was sent
             await response.aclose()
             if isinstance(target, APIError):

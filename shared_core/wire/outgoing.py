@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from shared_core.errors import InvalidSettingError
 from shared_core.wire.messages import Headers, WireRequest
+
+if TYPE_CHECKING:
+    from shared_core.wire.failures import Call
 
 MOST_URLS = 256
 """Parsed addresses kept; a client uses a handful, apart from media and model pages."""
@@ -78,3 +81,11 @@ def add_headers(headers: dict[bytes, tuple[bytes, bytes]], more: Any, setting: s
 def response_headers(response: httpx.Response) -> Headers:
     """Return the headers of *response*."""
     return Headers([(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers.raw])
+
+
+def without_secrets(headers: Headers, call: Call) -> Headers:
+    """Return *headers* without what the server gives back of our secrets: answers are kept."""
+    text = "\n".join(headers.values())
+    if call.redact(text) == text:
+        return headers
+    return Headers([(name, call.redact(value)) for name, value in headers.items()])

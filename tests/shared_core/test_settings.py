@@ -144,8 +144,30 @@ def test_headers_show_their_names_only() -> None:
     assert settings.default_headers["X-Api-Key"] == "s3cret"
     assert "s3cret" not in repr(settings)
     assert "X-Api-Key" in repr(settings)
-    twin = pickle.loads(pickle.dumps(settings))
-    assert dict(twin.default_headers) == {"X-Team": "blue"}
+
+
+def test_pickles_leave_the_values_of_headers_behind_and_say_so() -> None:
+    settings = resolve(default_headers={"X-S": "any", "X-Scale-Up-Timeout": "600"})
+    twin = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(settings))))
+    assert dict(twin.default_headers) == {"X-Scale-Up-Timeout": "600"}
+    assert "X-S (not pickled)" in repr(twin)
+    assert twin.describe_sources()["default_headers"] == "a pickle, without the values of X-S"
+    assert resolve(default_headers=twin.default_headers).default_headers.lost == ("X-S",)
+    assert "default_headers" not in settings.describe_sources()
+
+
+def test_headers_go_where_they_were_meant_to_go() -> None:
+    gateway = resolve(base_url="https://gateway.test/v1")
+    assert gateway.at_home("https://gateway.test/v1/chat/completions")
+    assert not gateway.at_home("https://huggingface.co/api/models")
+    assert not gateway.at_home("https://api.endpoints.huggingface.cloud/v2/endpoint/me")
+    named = resolve(base_url="https://gateway.test/v1", hub_url="https://hub.test")
+    assert named.at_home("https://hub.test/api/models")
+    assert not named.at_home("https://other.test/")
+    router = resolve()
+    assert router.at_home("https://router.huggingface.co/v1/models")
+    assert router.at_home("https://huggingface.co/api/models")
+    assert not router.at_home("http://huggingface.co/api/models")
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "30"])
@@ -315,8 +337,10 @@ def test_settings_show_no_secret_and_say_their_sources() -> None:
 
 
 def test_redact_hides_secret_headers_but_not_every_word() -> None:
-    settings = resolve(default_headers={"X-Api-Key": "topsecret", "X-Team": "blue-team"})
-    assert settings.redact("topsecret of blue-team") == "*** of blue-team"
+    settings = resolve(
+        default_headers={"X-Api-Key": "secret", "X-S": "hunter2-hunter2", "X-Team": "blue"}
+    )
+    assert settings.redact("secret hunter2-hunter2 of blue") == "*** *** of blue"
 
 
 def test_a_derived_client_looks_for_its_own_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from shared_core.errors import APIError, InvalidSettingError
 from tests.helpers.fault_server import (
     FaultServer,
     Fin,
+    Received,
     Reply,
     chunk,
     drop,
@@ -187,3 +188,38 @@ def test_token_is_asked_for_each_request(caller: Caller, server: FaultServer) ->
 
 def test_chunk_helper_is_exact() -> None:
     assert chunk(b"abc") == b"3\r\nabc\r\n"
+
+
+def test_what_the_server_gives_back_is_hidden(caller: Caller, server: FaultServer) -> None:
+    """Answers are kept: on disk by a cache, in events, by the caller."""
+    caller.configure(default_headers={"X-S": "of-the-client"})
+
+    def echo(got: Received) -> Reply:
+        status = 200 if got.method == "GET" else 400
+        sent = {f"x-{name}": value for name, value in got.headers.items()}
+        return json_reply([*got.headers.values(), "caf\u00e9"], status, sent)
+
+    server.on("/x", echo)
+    own = {"X-E": "of-this-call"}
+    for method in ("GET", "POST"):
+        answer = caller.send(server.url + "/x", method=method, headers=own)
+        shown = str(dict(answer.headers))
+        assert shown.count("***") >= 3
+        for secret in (TOKEN, "of-the-client", "of-this-call"):
+            assert secret not in shown
+    assert answer.content.count(b"***") == 3
+    assert b"caf\\u00e9" in answer.content
+    assert TOKEN.encode() not in answer.content
+
+
+def test_default_headers_stay_at_home(caller: Caller, server: FaultServer) -> None:
+    caller.configure(default_headers={"X-S": "of-the-client"}, bill_to="acme")
+    server.on("/x", json_reply("ok"))
+    with FaultServer() as other:
+        other.on("/x", json_reply("ok"))
+        caller.send(other.url + "/x")
+        caller.send(server.url + "/x")
+        assert "x-s" not in other.requests[0].headers
+        assert "x-hf-bill-to" not in other.requests[0].headers
+    assert server.requests[0].headers["x-s"] == "of-the-client"
+    assert server.requests[0].headers["x-hf-bill-to"] == "acme"
