@@ -60,6 +60,7 @@ class Call:
         url: Current address; changes with redirects.
         started: Monotonic time of the start.
         streaming: Whether events are being read.
+        answered: Whether the head of an answer is here.
         hops: Redirects followed so far.
     """
 
@@ -69,6 +70,7 @@ class Call:
     url: str
     started: float
     streaming: bool = False
+    answered: bool = False
     hops: int = 0
 
     @classmethod
@@ -116,7 +118,7 @@ def translate(exc: BaseException, call: Call) -> APIError:
         return RedirectRefusedError(
             f"{call.host} redirects to what is not an http address: not followed", **call.context()
         )
-    fault = _fault_of(exc) or _guess(exc)
+    fault = _fault_of(exc) or _guess(exc, "body" if call.answered else "head")
     fault = replace(fault, reason=call.redact(fault.reason))
     if fault.kind == "timeout":
         return _timeout(fault, call)
@@ -261,16 +263,20 @@ def _causes(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def _guess(exc: BaseException) -> Fault:
+_NO_MORE = ("disconnected", "closed")
+"""Words of h11 and httpcore for a connection that ended, among those for broken HTTP."""
+
+
+def _guess(exc: BaseException, phase: Phase) -> Fault:
     """Return the facts as far as an exception of a foreign transport tells them."""
     causes = _causes(exc)
-    phase: Phase = "head"
+    answered = phase == "body"
     if isinstance(exc, httpx.PoolTimeout | httpcore.PoolTimeout):
         return Fault("timeout", "pool", unsent=True)
     if isinstance(exc, httpx.ConnectTimeout | httpcore.ConnectTimeout):
         return Fault("timeout", "connect", unsent=True)
     if isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException | TimeoutError):
-        return Fault("timeout", "body" if isinstance(exc, TimeoutError) else phase)
+        return Fault("timeout", phase, answered=answered)
     reason = reason_of(causes[-1] if isinstance(causes[-1], OSError) else exc)
     if isinstance(exc, httpx.ProxyError | httpcore.ProxyError):
         return Fault("proxy", "connect", reason, unsent=True)
@@ -282,4 +288,7 @@ def _guess(exc: BaseException) -> Fault:
         return Fault("connect", "connect", reason, unsent=True)
     if isinstance(exc, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         return Fault("protocol", "send", reason, unsent=True)
-    return Fault("lost", "head", reason)
+    broken = isinstance(exc, httpx.RemoteProtocolError | httpcore.RemoteProtocolError)
+    if broken and not any(word in reason for word in _NO_MORE):
+        return Fault("protocol", phase, reason, answered=True)
+    return Fault("lost", phase, reason, answered=answered)

@@ -188,6 +188,7 @@ class HTTPWire:
     def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
         while True:
             response = self._answer(call)
+            call.answered = True
             headers = response_headers(response)
             target = next_hop(call, response.status_code, headers)
             if target is None:
@@ -197,6 +198,7 @@ class HTTPWire:
             if isinstance(target, APIError):
                 raise target
             call.url = target
+            call.answered = False
 
     def _answer(self, call: Call) -> httpx.Response:
         request = prepare(call, self._client)
@@ -326,6 +328,7 @@ class AsyncHTTPWire:
     async def _exchange(self, call: Call) -> tuple[httpx.Response, Headers]:
         while True:
             response = await self._answer(call)
+            call.answered = True
             headers = response_headers(response)
             target = next_hop(call, response.status_code, headers)
             if target is None:
@@ -335,6 +338,7 @@ class AsyncHTTPWire:
             if isinstance(target, APIError):
                 raise target
             call.url = target
+            call.answered = False
 
     async def _answer(self, call: Call) -> httpx.Response:
         request = prepare(call, self._client)

@@ -16,6 +16,7 @@ import vcr
 
 from shared_core.config.settings import Settings
 from shared_core.errors import (
+    APIConnectionError,
     APITimeoutError,
     ConnectFailedError,
     ConnectionLostError,
@@ -27,9 +28,14 @@ from shared_core.wire.http import AsyncHTTPWire, HTTPWire
 from tests.helpers.fault_server import (
     Certificates,
     FaultServer,
+    Fin,
+    Hang,
+    Reply,
     drop,
     gzip_bomb,
     hang,
+    head,
+    huge_header,
     json_reply,
     redirect,
     slow_body,
@@ -87,6 +93,20 @@ def test_limits_redirects_and_losses(injected: Caller, server: FaultServer) -> N
     with pytest.raises(ConnectionLostError) as caught:
         injected.send(server.url + "/d")
     assert caught.value.__context__ is None
+
+
+def test_broken_answers_are_called_what_they_are(injected: Caller, server: FaultServer) -> None:
+    server.on("/h", huge_header())
+    with pytest.raises(APIConnectionError, match=r"does not answer in HTTP/1\.1") as caught:
+        injected.send(server.url + "/h")
+    assert not isinstance(caught.value, ConnectionLostError)
+    server.on("/b", Reply((head(200, {"content-length": "99"}) + b"{", Fin())))
+    with pytest.raises(ConnectionLostError, match="in the middle of the answer"):
+        injected.send(server.url + "/b")
+    server.on("/s", sse({"n": 1}, end=Hang()))
+    with pytest.raises(APITimeoutError) as late:
+        injected.stream(server.url + "/s", timeout=0.3)
+    assert late.value.phase == "stream"
 
 
 def test_places_that_cannot_be_reached(injected: Caller, certificates: Certificates) -> None:
