@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from shared_core.error_base import clean, safe_headers, shorten
@@ -115,7 +116,7 @@ class Collector:
         self._success = 200 <= status < 300
         limits = call.settings.limits
         self._limit = limits.max_body_bytes if self._success else limits.max_error_bytes
-        self._pieces: list[bytes] = []
+        self._body = BytesIO()  # gives its buffer away without another copy
         self._size = 0
         self._inflater: Inflater | None = None
         self.truncated = False
@@ -154,12 +155,12 @@ class Collector:
     def _add(self, piece: bytes) -> bool:
         room = self._limit - self._size
         if len(piece) <= room:
-            self._pieces.append(piece)
+            self._body.write(piece)
             self._size += len(piece)
             return True
         if self._success:
             raise self._too_large()
-        self._pieces.append(piece[:room])
+        self._body.write(piece[:room])
         self.truncated = True
         return False
 
@@ -175,8 +176,7 @@ class Collector:
         """
         if self._inflater is not None and not self._inflater.complete and not self.truncated:
             self._undecodable("the compressed data ends too early")
-        pieces = self._pieces
-        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        content = self._body.getvalue()
         if not self._success:  # Latin-1 keeps every byte that is not hidden
             content = self._call.redact(content.decode("latin-1")).encode("latin-1")
         return WireResponse(

@@ -38,6 +38,10 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._items[name.lower()][1]
 
+    def text(self) -> str:
+        """Return all values, one a line."""
+        return "\n".join([value for _, value in self._items.values()])
+
     def with_header(self, name: str, value: str) -> Headers:
         """Return these headers with *name* set to *value*."""
         others = [pair for key, pair in self._items.items() if key != name.lower()]

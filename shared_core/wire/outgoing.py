@@ -85,7 +85,7 @@ def response_headers(response: httpx.Response) -> Headers:
 
 def without_secrets(headers: Headers, call: Call) -> Headers:
     """Return *headers* without what the server gives back of our secrets: answers are kept."""
-    text = "\n".join(headers.values())
+    text = headers.text()
     if call.redact(text) == text:
         return headers
     return Headers([(name, call.redact(value)) for name, value in headers.items()])
