@@ -414,9 +414,11 @@ def _secret(value: str | SecretLike | None, origin: str) -> Secret | None:
     text = text.strip()
     if not text:
         return None
-    if not text.isascii() or not text.isprintable() or " " in text:
+    quoted = text[0] in "\"'"  # docker --env-file and the like keep quotes
+    if quoted or not text.isascii() or not text.isprintable() or " " in text:
+        found = "is in quotes" if quoted else "contains a blank, a control or a non-ASCII character"
         raise InvalidSettingError(
-            f"the token (from {origin}) contains a blank, a control or a non-ASCII character",
+            f"the token (from {origin}) {found}",
             setting="api_key",
             source=origin,
             guidance="Copy the token again from https://huggingface.co/settings/tokens.",

@@ -123,13 +123,13 @@ def hub_token_path(env: Mapping[str, str]) -> Path | None:
     Args:
         env: Environment variables.
     """
-    if env.get("HF_TOKEN_PATH"):
-        return Path(env["HF_TOKEN_PATH"]).expanduser()
     try:
+        if env.get("HF_TOKEN_PATH"):
+            return Path(env["HF_TOKEN_PATH"]).expanduser()
         if env.get("HF_HOME"):
             return Path(env["HF_HOME"]).expanduser() / "token"
         cache = env.get("XDG_CACHE_HOME")
         base = Path(cache).expanduser() if cache else Path.home() / ".cache"
-    except RuntimeError:  # no home directory
+    except RuntimeError:  # no such home directory
         return None
     return base / "huggingface" / "token"

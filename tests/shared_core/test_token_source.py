@@ -343,3 +343,14 @@ def test_identities_are_never_taken_for_a_providers_key(value: str, hubs: bool) 
     assert Secret(value).is_hub_token is hubs
     settings = Settings.resolve(api_key=value, env={})
     assert goes_direct(settings, "groq") is not hubs
+
+
+def test_home_of_nobody() -> None:
+    assert hub_token_path({"HF_TOKEN_PATH": "~no-such-user-here/token"}) is None
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_that_became_part_of_the_token_are_named(place: Path, quote: str) -> None:
+    with pytest.raises(InvalidSettingError, match="HF_TOKEN.* is in quotes") as caught:
+        source(place, HF_TOKEN=f"{quote}hf_AbCdEfGhIjKl{quote}").get()
+    assert "AbCdEf" not in str(caught.value)
