@@ -17,6 +17,7 @@ from shared_core.config.secrets import (
     unwrap,
 )
 from shared_core.config.validate import (
+    check_base_url,
     check_header,
     check_header_value,
     check_timeout,
@@ -209,17 +210,17 @@ class Settings:
         """
         around = os.environ if env is None else env
         found = _Found(around)
-        url = check_url(
+        url = check_base_url(
             found.pick("base_url", base_url, BASE_URL_VARIABLE, ROUTER_URL),
             setting="base_url",
             source=found.source("base_url"),
         )
-        hub = check_url(
+        hub = check_base_url(
             found.pick("hub_url", hub_url, HUB_URL_VARIABLE, HUB_URL),
             setting="hub_url",
             source=found.source("hub_url"),
         )
-        control = check_url(
+        control = check_base_url(
             found.pick("endpoints_url", endpoints_url, "", ENDPOINTS_URL),
             setting="endpoints_url",
             source=found.source("endpoints_url"),

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from shared_core.config.secrets import is_sensitive
 from shared_core.constants import POLICIES
 from shared_core.errors import InvalidSettingError
 
@@ -270,6 +271,26 @@ def check_url(
     if parts.scheme.lower() == "http" and is_hf_host(host):
         raise refuse("would send the token in clear text", "Write https:// instead of http://.")
     return value.rstrip("/") if not parts.query else value
+
+
+def check_base_url(value: object, *, setting: str, source: str | None = None) -> str:
+    """Return *value* as :func:`check_url` does, if its query holds no credential either.
+
+    A base URL is in every request's line, which HTTP clients, proxies and servers log.
+
+    Raises:
+        InvalidSettingError: It cannot be used; the value is not shown.
+    """
+    url = check_url(value, setting=setting, source=source)
+    for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if is_sensitive(name):
+            raise InvalidSettingError(
+                f"{setting}{_from(source)} holds a credential in its query ({name[:40]})",
+                guidance="Addresses are logged. Send it as a header, with default_headers=.",
+                setting=setting,
+                source=source,
+            )
+    return url
 
 
 def is_hf_host(host: str | None) -> bool:

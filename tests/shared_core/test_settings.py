@@ -352,3 +352,13 @@ def test_a_derived_client_looks_for_its_own_proxy(monkeypatch: pytest.MonkeyPatc
     kept = client.with_options(timeout=5).settings.proxy
     assert kept is not None
     assert kept.get_secret_value() == "http://ann:s3cret@mine:1"
+
+
+@pytest.mark.parametrize("setting", ["base_url", "hub_url", "endpoints_url"])
+def test_credentials_in_a_query_are_refused(setting: str) -> None:
+    with pytest.raises(InvalidSettingError, match=rf"{setting} .*query \(api-key\)") as caught:
+        resolve(**{setting: "https://gateway.test/v1?api-key=s3cret-s3cret"})
+    assert "s3cret" not in str(caught.value)
+    assert "default_headers" in str(caught.value)
+    kept = "https://gateway.test/v1?api-version=2026-01-01"
+    assert getattr(resolve(**{setting: kept}), setting) == kept

@@ -351,6 +351,6 @@ def test_home_of_nobody() -> None:
 
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_quotes_that_became_part_of_the_token_are_named(place: Path, quote: str) -> None:
-    with pytest.raises(InvalidSettingError, match="HF_TOKEN.* is in quotes") as caught:
+    with pytest.raises(InvalidSettingError, match=r"HF_TOKEN.* is in quotes") as caught:
         source(place, HF_TOKEN=f"{quote}hf_AbCdEfGhIjKl{quote}").get()
     assert "AbCdEf" not in str(caught.value)
