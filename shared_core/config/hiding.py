@@ -43,15 +43,27 @@ def hide(text: str, value: str, forms: tuple[str, ...] = ()) -> str:
         if not value or value not in text:
             return text
         return re.sub(rf"(?<![\w-]){re.escape(value)}(?![\w-])", MASK, text)
-    head = value[:SHORTEST_TOKEN]
-    at = text.find(head)
-    while at >= 0:
-        end = at + SHORTEST_TOKEN
-        limit = min(at + len(value), len(text))
-        while end < limit and text[end] == value[end - at]:
-            end += 1
-        text = text[:at] + MASK + text[end:]
-        at = text.find(head, at + len(MASK))
+    text = _without(text, value)
     for form in forms:
         text = text.replace(form, MASK)
     return text
+
+
+def _without(text: str, value: str) -> str:
+    """Return *text* without *value* and its beginnings, in linear time whatever was sent."""
+    head = value[:SHORTEST_TOKEN]
+    pieces: list[str] = []
+    start, at = 0, text.find(head)
+    while at >= 0:
+        pieces += (text[start:at], MASK)
+        start = at + (len(value) if text.startswith(value, at) else _common(text, at, value))
+        at = text.find(head, start)
+    return "".join([*pieces, text[start:]]) if pieces else text
+
+
+def _common(text: str, at: int, value: str) -> int:
+    """Return how many characters of *value* stand at a place of *text*."""
+    length = SHORTEST_TOKEN
+    while text[at + length : at + length + 1] == value[length]:
+        length += 1
+    return length

@@ -35,6 +35,11 @@ def test_cut_off(kept: int) -> None:
     assert Secret(KEY).redact(f"{KEY}{KEY[:kept]}…") == "******…"
 
 
+def test_many_echoes_take_no_time() -> None:
+    shown = Secret(KEY).redact((KEY + KEY[:20]) * 50_000)
+    assert shown == "******" * 50_000
+
+
 def test_what_only_begins_alike_stays() -> None:
     text = f"keys begin with {KEY[:9]}"
     assert Secret(KEY).redact(text) == text
