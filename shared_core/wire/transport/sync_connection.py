@@ -7,7 +7,9 @@ import os
 import select
 import socket
 import ssl
+import threading
 import time
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from shared_core.wire.deadline import Deadline
@@ -177,11 +179,9 @@ def dial(
     addresses = literal_addresses(host, port)
     problem: OSError | None = None
     if addresses is None:
-        try:
-            addresses = looked_up(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as exc:
-            addresses = []
-            problem = exc if isinstance(exc, OSError) else socket.gaierror(0, str(exc))
+        found = _look_up(host, port, limit)
+        problem = found if isinstance(found, OSError) else None
+        addresses = [] if isinstance(found, OSError) else looked_up(found)
     if origin is not None:
         addresses = admitted(addresses, origin)
     for index, address in enumerate(addresses):
@@ -192,6 +192,35 @@ def dial(
         except OSError as exc:
             problem = problem or exc
     raise connect_fault(problem or OSError("the name has no address"), proxy)
+
+
+def _look_up(host: str, port: int, limit: Deadline) -> list[Any] | OSError:
+    """Resolve a name, or return what is wrong with it.
+
+    The system's resolver knows no deadline, and may take half a minute when a name server is
+    silent. So it works in a thread, which is left to itself when the time is over.
+    """
+    answers: SimpleQueue[list[Any] | Exception] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as exc:  # noqa: BLE001 - raised in the thread that waits
+            answers.put(exc)
+
+    try:
+        threading.Thread(target=work, name="hfrouter-lookup", daemon=True).start()
+    except RuntimeError:  # no thread can be started, e.g. while the interpreter ends
+        work()
+    try:
+        found = answers.get(timeout=limit.remaining())
+    except Empty:
+        return TimeoutError()
+    if isinstance(found, UnicodeError):
+        return socket.gaierror(0, str(found))
+    if isinstance(found, Exception) and not isinstance(found, OSError):
+        raise found
+    return found
 
 
 def _open(address: Address, timeout: float | None) -> socket.socket:

@@ -108,6 +108,34 @@ def test_names_resolve(caller: Caller, server: FaultServer, monkeypatch: Any) ->
     assert asked == ["router.test"]
 
 
+def test_silent_name_server(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def look_up(*_: Any, **__: Any) -> Any:
+        answered.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        with pytest.raises(APITimeoutError, match=r"no connection to router\.test") as caught:
+            caller.send("http://router.test/x", timeout=0.3)
+    finally:
+        answered.set()
+    assert caught.value.phase == "connect"
+    assert caller.seconds < 2
+
+
+def test_defect_while_looking_up(
+    caller: Caller, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*_: Any, **__: Any) -> Any:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(LookupError, match="a defect"):
+        caller.send(f"http://router.test:{server.port}/x")
+
+
 def test_second_address_is_tried(caller: Caller, server: FaultServer, monkeypatch: Any) -> None:
     dead = free_port()
     found = [
