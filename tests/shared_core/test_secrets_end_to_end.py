@@ -161,3 +161,15 @@ def test_the_token_is_sent_as_it_is_and_named_by_origin() -> None:
             client.whoami()
         assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
         assert server.requests[0].headers["x-api-key"] == HEADER
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_headers_of_one_call_are_hidden_too(status: int) -> None:
+    def echo(request: Received) -> Reply:
+        return json_reply({"error": {"message": f"bad {request.headers['x-e']}"}}, status)
+
+    with FaultServer() as server, RouterClient(**options(server.on("*", echo))) as client:
+        with pytest.raises(errors.APIStatusError) as caught:
+            client.chat.create(PROMPT, model="a/b", extra_headers={"X-E": "of-this-call-only"})
+    assert "bad ***" in str(caught.value)
+    assert "of-this-call-only" not in repr(vars(caught.value))
