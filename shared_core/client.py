@@ -131,7 +131,7 @@ class RouterClient(ClientBase):
             if self._local is not None:
                 from shared_core.local import LocalWire
 
-                self._wire = LocalWire(self._local)
+                self._wire = LocalWire(self._local, self.settings)
             else:
                 from shared_core.wire.http import HTTPWire
 
@@ -258,7 +258,7 @@ class AsyncRouterClient(ClientBase):
             if self._local is not None:
                 from shared_core.local import AsyncLocalWire
 
-                self._wire = AsyncLocalWire(self._local)
+                self._wire = AsyncLocalWire(self._local, self.settings)
             else:
                 from shared_core.wire.http import AsyncHTTPWire
 

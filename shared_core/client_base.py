@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from shared_core.config.settings import Settings
+from shared_core.constants import LOCAL_URL
 from shared_core.core import Core, Defaults
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ class ClientBase:
             limits: Size and connection limits.
             http_client: An httpx client of your own; never closed by us.
             callbacks: Told of requests, responses, chunks, retries and errors.
-            local: True, a model folder, or ``LocalModels``: answer in this process, with no
-                network and no token.
+            local: True, an embedding model (folder or Hub id), or ``LocalModels``: answer in
+                this process. No network and no token, but to download a Hub id.
             config: Options that may change while the client is in use; what it sets wins over
                 the other arguments from the next call on. See
                 ``docs/dynamic-configuration.md``.
@@ -125,6 +126,8 @@ class ClientBase:
             resilience = resilience_of(resilience, retry)
         if http_client is not None:
             self._check_http_client(http_client)
+        if base_url is None and local not in (None, False):
+            base_url = LOCAL_URL  # nothing is sent there; it decides the form of requests
         given = {
             "api_key": api_key,
             "base_url": base_url,

@@ -7,6 +7,9 @@ from typing import Final
 ROUTER_URL: Final = "https://router.huggingface.co/v1"
 """Where chat is served (protocol.md 0)."""
 
+LOCAL_URL: Final = "http://localhost"
+"""In the place of the router in local mode: a server of one's own, which may have every task."""
+
 ENDPOINTS_URL: Final = "https://api.endpoints.huggingface.cloud"
 """Control plane of Inference Endpoints (protocol.md 10)."""
 

@@ -188,7 +188,7 @@ def _model(client: RouterClient, name: str) -> Check:
 def _weights(models: LocalModels, *, needed: bool) -> Check:
     def look() -> Check:
         encoder = models.encoder()
-        width = encoder.encode_texts(["ready"]).shape[1]
+        width = encoder.embed(["ready"])[0].shape[1]
         return Check(
             "weights", "ok", f"{models.embedding_model}, {width} numbers, {encoder.folder}"
         )

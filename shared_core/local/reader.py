@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from shared_core.local.sentences import Sentence, split
 
 if TYPE_CHECKING:
-    from shared_core.local.bert import Encoder
+    from shared_core.local.embedder import Embedder
     from shared_core.local.prompt import Prompt
 
 NO_ANSWER = "No sentence in the given context answers this question."
@@ -71,7 +71,7 @@ _EXPECTED = (
 _EXPECTED_BONUS = 0.05
 
 
-def answer(prompt: Prompt, *, encoder: Encoder | None = None, max_sentences: int = 3) -> str:
+def answer(prompt: Prompt, *, encoder: Embedder | None = None, max_sentences: int = 3) -> str:
     """Return the sentences of the context that best answer the question.
 
     Args:
@@ -170,11 +170,13 @@ def _bonus(question: str, text: str) -> float:
 
 
 def _with_meaning(
-    question: str, sentences: Sequence[Sentence], scores: Sequence[float], encoder: Encoder
+    question: str, sentences: Sequence[Sentence], scores: Sequence[float], encoder: Embedder
 ) -> list[float]:
     order = sorted(range(len(sentences)), key=lambda index: -scores[index])[:_CANDIDATES]
     texts = [f"{sentences[i].heading}. {sentences[i].text}".lstrip(". ") for i in order]
-    vectors = encoder.encode_texts([question, *texts])
+    from shared_core.embeddings.similarity import normalize
+
+    vectors = normalize(encoder.embed([question, *texts])[0])
     combined = [0.5 * score for score in scores]
     for index, cosine in zip(order, vectors[1:] @ vectors[0], strict=True):
         combined[index] += 0.5 * max(0.0, float(cosine))

@@ -1,8 +1,9 @@
 """Wires that answer in this process: the same requests, the same shapes, no socket.
 
 Routes, by the end of the path: ``/chat/completions``, ``/pipeline/feature-extraction``,
-``/pipeline/sentence-similarity``, ``/embed``, ``/embeddings`` and ``/v1/models``. Everything else
-is refused with an error that says so. Nothing is sent anywhere, whatever the URL.
+``/pipeline/sentence-similarity``, ``/embed``, ``/similarity``, ``/embeddings``, ``/rerank``,
+``/v1/models``, and the tasks of hf-inference, which the request itself names. Everything else is
+refused with an error that says so. Nothing is sent anywhere, whatever the URL.
 """
 
 from __future__ import annotations
@@ -12,27 +13,31 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import pydantic_core
 
-from shared_core.errors import UnsupportedFeatureError
-from shared_core.local.chat import completion, events
+from shared_core.local import completions, pipelines, ranking, text_generation
+from shared_core.local.background import Source, in_thread
+from shared_core.local.call import LocalCall
 from shared_core.local.embeddings import (
     feature_extraction,
     openai_embeddings,
     sentence_similarity,
 )
-from shared_core.local.models import LocalModels
+from shared_core.local.models import TASKS, LocalModels
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
 
 _CREATED = 1_767_225_600
 """2026-01-01, the ``created`` of the local models in the model list."""
 
 
 class _Stream:
-    """Event-stream bytes that are already known.
+    """Event-stream bytes that are known, or made while they are read.
 
     Attributes:
         status: Always 200.
@@ -40,18 +45,17 @@ class _Stream:
         url: The URL that was asked for.
     """
 
-    def __init__(self, chunks: Iterator[bytes], url: str) -> None:
+    def __init__(self, source: Source, call: LocalCall) -> None:
         self.status = 200
-        self.headers = _headers("text/event-stream")
-        self.url = url
-        self._chunks = chunks
-        self._closed = False
-
-    def _next(self) -> bytes | None:
-        return None if self._closed else next(self._chunks, None)
+        self.headers = _headers("text/event-stream", call)
+        self.url = call.request.url
+        self._source = source
 
     def keep_alive(self) -> None:
-        """Do nothing: there is no timeout to restart."""
+        """Do nothing: each piece is waited for anew."""
+
+    def __del__(self) -> None:
+        self._source.cancel()  # nobody can take what is still being made
 
 
 class LocalStream(_Stream):
@@ -61,7 +65,7 @@ class LocalStream(_Stream):
         return self
 
     def __next__(self) -> bytes:
-        chunk = self._next()
+        chunk = self._source.take()
         if chunk is None:
             raise StopIteration
         return chunk
@@ -70,8 +74,8 @@ class LocalStream(_Stream):
         """Do nothing: there is no connection to reuse."""
 
     def close(self) -> None:
-        """End the iteration."""
-        self._closed = True
+        """End the iteration, and the work of a model on it."""
+        self._source.cancel()
 
 
 class AsyncLocalStream(_Stream):
@@ -81,8 +85,7 @@ class AsyncLocalStream(_Stream):
         return self
 
     async def __anext__(self) -> bytes:
-        await asyncio.sleep(0)  # many words must not starve the loop
-        chunk = self._next()
+        chunk = await self._source.atake()
         if chunk is None:
             raise StopAsyncIteration
         return chunk
@@ -91,8 +94,8 @@ class AsyncLocalStream(_Stream):
         """Do nothing: there is no connection to reuse."""
 
     async def aclose(self) -> None:
-        """End the iteration."""
-        self._closed = True
+        """End the iteration, and the work of a model on it."""
+        self._source.cancel()
 
 
 class LocalWire:
@@ -100,10 +103,16 @@ class LocalWire:
 
     Args:
         models: What answers; by default the reader and all-MiniLM-L6-v2.
+        settings: Of the client, for models of the Hub: its address, and the token for it.
     """
 
-    def __init__(self, models: LocalModels | None = None) -> None:
+    def __init__(self, models: LocalModels | None = None, settings: Settings | None = None) -> None:
         self.models = models or LocalModels()
+        self.settings = settings
+
+    def call(self, request: WireRequest) -> LocalCall:
+        """Return *request* with what is needed to answer it."""
+        return LocalCall(self.models, request, request.settings or self.settings)
 
     def send(self, request: WireRequest) -> WireResponse:
         """Answer one request.
@@ -111,105 +120,119 @@ class LocalWire:
         Raises:
             UnsupportedFeatureError: Local mode cannot do it.
             ModelNotFoundError: The model asked for is not a local one.
-            LocalModelError: The embedding weights are missing or broken.
+            LocalModelError: A model is missing or broken.
+            APIError: A model failed, or the Hub refused to hand it over.
         """
-        started = time.monotonic()
-        value = _handler(request)(self.models, request)
-        return WireResponse(
-            status=200,
-            headers=_headers("application/json"),
-            content=pydantic_core.to_json(value),
-            url=request.url,
-            elapsed=time.monotonic() - started,
-        )
+        return answered(self.call(request))
 
     def open(self, request: WireRequest) -> LocalStream | WireResponse:
-        """Answer one request; a chat completion as a stream of server-sent events.
+        """Answer one request; what a model writes as a stream of server-sent events.
 
         Raises:
             APIError: As for :meth:`send`.
         """
-        if _handler(request) is not completion:
-            return self.send(request)
-        return LocalStream(events(self.models, request), request.url)
+        call = self.call(request)
+        begin = _STREAMS.get(_handler(call))
+        return LocalStream(begin(call), call) if begin is not None else answered(call)
 
     def close(self) -> None:
         """Do nothing: loaded models are shared by the process and stay."""
 
 
 class AsyncLocalWire:
-    """Answers requests with :class:`LocalModels`; the work is done in a worker thread.
+    """Answers requests with :class:`LocalModels`; the work is done in other threads.
 
     Args:
         models: What answers; by default the reader and all-MiniLM-L6-v2.
+        settings: As for :class:`LocalWire`.
     """
 
-    def __init__(self, models: LocalModels | None = None) -> None:
+    def __init__(self, models: LocalModels | None = None, settings: Settings | None = None) -> None:
         self.models = models or LocalModels()
-        self._wire = LocalWire(self.models)
+        self._wire = LocalWire(self.models, settings)
 
     async def send(self, request: WireRequest) -> WireResponse:
         """Answer one request, as :meth:`LocalWire.send` does."""
-        return await asyncio.to_thread(self._wire.send, request)
+        call = self._wire.call(request)
+        if _handler(call) in _STREAMS:
+            return await in_thread(call, lambda: answered(call))
+        return await asyncio.to_thread(answered, call)
 
     async def open(self, request: WireRequest) -> AsyncLocalStream | WireResponse:
         """Answer one request, as :meth:`LocalWire.open` does."""
-        if _handler(request) is not completion:
+        call = self._wire.call(request)
+        begin = _STREAMS.get(_handler(call))
+        if begin is None:
             return await self.send(request)
-        chunks = await asyncio.to_thread(events, self.models, request)
-        return AsyncLocalStream(chunks, request.url)
+        source = await in_thread(call, lambda: begin(call))
+        return AsyncLocalStream(source, call)
 
     async def aclose(self) -> None:
         """Do nothing: loaded models are shared by the process and stay."""
 
 
-def _headers(content_type: str) -> Headers:
+def answered(call: LocalCall) -> WireResponse:
+    """Return the whole answer to *call*."""
+    started = time.monotonic()
+    value = _handler(call)(call)
+    return WireResponse(
+        status=200,
+        headers=_headers("application/json", call),
+        content=pydantic_core.to_json(value),
+        url=call.request.url,
+        elapsed=time.monotonic() - started,
+    )
+
+
+def _headers(content_type: str, call: LocalCall) -> Headers:
     return Headers(
         {
             "content-type": content_type,
             "x-request-id": f"local-{uuid.uuid4().hex}",
             "x-inference-provider": "local",
+            **call.headers,
         }
     )
 
 
-_Handler = Callable[[LocalModels, WireRequest], Any]
+_Handler = Callable[[LocalCall], Any]
 
 
-def _handler(request: WireRequest) -> _Handler:
+def _handler(call: LocalCall) -> _Handler:
+    request = call.request
     path = unquote(urlsplit(request.url).path).rstrip("/")
     if request.method == "POST":
         for end, handler in _POST.items():
             if path.endswith(end):
                 return handler
+        if request.operation == "text-generation":
+            return text_generation.generation
+        if request.operation in TASKS:
+            return pipelines.task
     if request.method == "GET" and re.search(r"/v1/models(?:/local/[^/]+)?$", path):
         return _models
-    raise UnsupportedFeatureError(
+    raise call.unsupported(
         f"Local mode cannot do this: {request.method} {path or '/'}.",
-        status_code=400,
-        code="unsupported_in_local_mode",
-        operation=request.operation,
-        model=request.model,
-        guidance="Local mode answers chat completions, embeddings, the similarity of sentences and "
-        "the list of models. "
+        "Local mode answers chat completions, text generation, embeddings, the similarity of "
+        "sentences, the list of models, and the tasks that LocalModels(tasks=...) has models for. "
         "Leave local= out and set HF_TOKEN to use the router.",
     )
 
 
-def _models(models: LocalModels, request: WireRequest) -> Any:
+def _models(call: LocalCall) -> Any:
+    models = call.models
     listed = [_entry(models.chat_model, "text"), _entry(models.embedding_model, "embeddings")]
-    name = unquote(urlsplit(request.url).path).rstrip("/").partition("/v1/models/")[2]
+    listed += [_entry(pipelines.name(models, task)) for task in models.tasks]
+    name = unquote(urlsplit(call.request.url).path).rstrip("/").partition("/v1/models/")[2]
     if not name:
         return {"object": "list", "data": listed}
     for entry in listed:
         if entry["id"] == name:
             return entry
-    from shared_core.local.chat import unknown_model
-
-    raise unknown_model(name, [entry["id"] for entry in listed], request)
+    raise call.unknown_model(name, [entry["id"] for entry in listed])
 
 
-def _entry(name: str, output: str) -> dict[str, Any]:
+def _entry(name: str, *outputs: str) -> dict[str, Any]:
     served = {
         "provider": "local",
         "status": "live",
@@ -224,15 +247,22 @@ def _entry(name: str, output: str) -> dict[str, Any]:
         "object": "model",
         "created": _CREATED,
         "owned_by": "local",
-        "architecture": {"input_modalities": ["text"], "output_modalities": [output]},
+        "architecture": {"input_modalities": ["text"], "output_modalities": list(outputs)},
         "providers": [served],
     }
 
 
 _POST: dict[str, _Handler] = {
-    "/chat/completions": completion,
+    "/chat/completions": completions.completion,
     "/pipeline/feature-extraction": feature_extraction,
     "/pipeline/sentence-similarity": sentence_similarity,
+    "/similarity": sentence_similarity,
     "/embeddings": openai_embeddings,
     "/embed": feature_extraction,
+    "/rerank": ranking.ranking,
 }
+_STREAMS: dict[_Handler, Callable[[LocalCall], Source]] = {
+    completions.completion: completions.events,
+    text_generation.generation: text_generation.events,
+}
+"""What a model writes -> the same as a stream."""

@@ -1,0 +1,133 @@
+"""Loads models, each once per process, and keeps them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shared_core.local.hub import download, is_hub_id
+from shared_core.local.models import RANKING, LocalModels, folder_of
+
+if TYPE_CHECKING:
+    from shared_core.config.settings import Settings
+    from shared_core.local.embedder import Embedder
+    from shared_core.local.language_model import LanguageModel
+    from shared_core.local.pipelines import TaskModel
+    from shared_core.local.reranker import Reranker
+
+T = TypeVar("T")
+
+
+class _Slot:
+    """Holds one model; its lock lets other models load meanwhile."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.model: Any = None
+
+
+_slots: dict[tuple[Any, ...], _Slot] = {}
+_lock = threading.Lock()
+
+
+def _forget_locks() -> None:
+    """In a forked child, where other threads of the parent may have held them."""
+    global _lock
+    _lock = threading.Lock()
+    for slot in _slots.values():
+        slot.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _once(key: tuple[Any, ...], load: Callable[[], T]) -> T:
+    with _lock:
+        slot = _slots.setdefault(key, _Slot())
+    with slot.lock:
+        if slot.model is None:
+            slot.model = load()
+        model: T = slot.model
+        return model
+
+
+def _key(kind: str, source: str, models: LocalModels, settings: Settings | None) -> tuple[Any, ...]:
+    options = (models.device, models.dtype, models.trust_remote_code)
+    if is_hub_id(source):  # by name: asking the Hub for every call would be a request each
+        return (kind, source, settings.hub_url if settings is not None else None, *options)
+    return (kind, Path(source).expanduser().resolve(), *options)
+
+
+def _folder(source: str, models: LocalModels, settings: Settings | None) -> Path:
+    if is_hub_id(source):
+        return download(source, settings=settings, code=models.trust_remote_code)
+    return folder_of(source).resolve()
+
+
+def encoder(models: LocalModels, settings: Settings | None = None) -> Embedder:
+    """Return the embedding model.
+
+    Args:
+        models: Which one, and what runs it.
+        settings: Of the client: the Hub's address and the token for it.
+
+    Raises:
+        LocalModelError: It was not found or cannot be used.
+        ImportError: An optional dependency is missing; names the install command.
+        APIError: The Hub refused to hand it over.
+    """
+    source = str(models.embeddings or models.find())
+    key = _key(models.backend, source, models, settings)
+
+    def load() -> Embedder:
+        folder = _folder(source, models, settings)
+        if models.backend == "numpy":
+            from shared_core.local.bert import Encoder
+
+            return Encoder.load(folder)
+        from shared_core.local.sentence_encoder import SentenceEncoder
+
+        return SentenceEncoder(folder, models)
+
+    return _once(key, load)
+
+
+def language_model(
+    models: LocalModels, source: str, settings: Settings | None = None
+) -> LanguageModel:
+    """Return the language model *source*; arguments and errors as for :func:`encoder`."""
+
+    def load() -> LanguageModel:
+        from shared_core.local.language_model import LanguageModel
+
+        return LanguageModel(_folder(source, models, settings), models)
+
+    return _once(_key("chat", source, models, settings), load)
+
+
+def reranker(models: LocalModels, settings: Settings | None = None) -> Reranker:
+    """Return the model of text-ranking; arguments and errors as for :func:`encoder`."""
+    source = str(models.tasks[RANKING])
+
+    def load() -> Reranker:
+        from shared_core.local.reranker import Reranker
+
+        return Reranker(_folder(source, models, settings), models)
+
+    return _once(_key(RANKING, source, models, settings), load)
+
+
+def task_model(models: LocalModels, task: str, settings: Settings | None = None) -> TaskModel:
+    """Return the model of *task*; other arguments and errors as for :func:`encoder`."""
+    source = str(models.tasks[task])
+
+    def load() -> TaskModel:
+        from shared_core.local.pipelines import TaskModel
+
+        return TaskModel(task, _folder(source, models, settings), models)
+
+    return _once(_key(task, source, models, settings), load)

@@ -1,0 +1,144 @@
+"""What every model in PyTorch needs: the library, the device, weights that are no pickles."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared_core.errors import InternalServerError, InvalidSettingError, RouterError
+from shared_core.local.failures import (
+    INSTALL_SENTENCE_TRANSFORMERS,
+    INSTALL_TRANSFORMERS,
+    LocalModelError,
+    missing_extra,
+)
+
+if TYPE_CHECKING:
+    from shared_core.local.models import LocalModels
+
+
+def library(name: str) -> Any:
+    """Return an optional library, imported now.
+
+    Raises:
+        ImportError: It is not installed; names the command.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as exc:
+        sentences = name == "sentence_transformers"
+        command = INSTALL_SENTENCE_TRANSFORMERS if sentences else INSTALL_TRANSFORMERS
+        raise missing_extra(exc, command) from None
+
+
+def device_of(models: LocalModels) -> str | None:
+    """Return the device to ask the library for; None is its own choice.
+
+    Raises:
+        LocalModelError: PyTorch cannot compute there.
+        InvalidSettingError: There is no such kind of device.
+    """
+    torch = library("torch")
+    asked = models.device
+    if asked is None:
+        return None
+    present = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if asked == "auto":
+        return str(present or "cpu")
+    try:
+        kind = torch.device(asked)
+    except RuntimeError:
+        raise InvalidSettingError(
+            f"device is not one that PyTorch knows: {asked!r}",
+            setting="device",
+            guidance="Write 'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'.",
+        ) from None
+    try:
+        torch.empty(1, device=kind)
+    except (RuntimeError, AssertionError, NotImplementedError) as exc:
+        reason = str(exc).strip().partition("\n")[0]
+        raise LocalModelError(
+            f"device={asked!r} cannot be used by PyTorch {torch.__version__}: {reason}",
+            guidance=f"It sees {' and '.join(['cpu', *([str(present)] if present else [])])}. Set "
+            "device='auto' or 'cpu', or install a build of PyTorch for your hardware.",
+        ) from None
+    return asked
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Check that every part of a model has weights in safetensors where it has any.
+
+    Raises:
+        LocalModelError: There are weights only as a pickle, which can run any code.
+    """
+    for path in sorted(folder.glob("**/pytorch_model*.bin")):
+        if not any(path.parent.glob("*.safetensors")):
+            raise LocalModelError(
+                f"{path} is a pickle, which can run any code when it is read: only safetensors "
+                "are loaded.",
+                guidance="Convert the weights (save_pretrained writes safetensors) or choose a "
+                "model that has model.safetensors.",
+            )
+
+
+@contextmanager
+def loading(folder: Path, library: str) -> Iterator[None]:
+    """Turn what a library raises while it loads a model into our error.
+
+    Raises:
+        LocalModelError: The library could not do it.
+    """
+    try:
+        yield
+    except RouterError:
+        raise
+    except Exception as exc:
+        raise LocalModelError(
+            f"{library} cannot load {folder}: {type(exc).__name__}: {exc}",
+            guidance="Is it a model for this task, complete and in safetensors? A model with code "
+            "of its own needs trust_remote_code=True.",
+        ) from exc
+
+
+@contextmanager
+def computing(what: str) -> Iterator[None]:
+    """Turn what a model raises while it computes into our error.
+
+    Raises:
+        InternalServerError: It failed, e.g. for want of memory.
+    """
+    try:
+        yield
+    except (RouterError, ImportError):
+        raise
+    except Exception as exc:
+        raise InternalServerError(
+            f"{what} failed in this process: {type(exc).__name__}: {exc}",
+            status_code=500,
+            code="local_model_failed",
+        ) from exc
+
+
+def model_kwargs(models: LocalModels) -> dict[str, Any]:
+    """Return keywords of ``from_pretrained``: no pickles, and the type of the weights."""
+    keywords: dict[str, Any] = {"use_safetensors": True}
+    if models.dtype is not None:
+        keywords["dtype"] = models.dtype
+    return keywords
+
+
+@contextmanager
+def cut_at(tokenizer: Any, direction: str) -> Iterator[None]:
+    """Let *tokenizer* cut texts at that end meanwhile; its owner holds its lock."""
+    before = getattr(tokenizer, "truncation_side", None)
+    if before is None or before == direction:
+        yield
+        return
+    tokenizer.truncation_side = direction
+    try:
+        yield
+    finally:
+        tokenizer.truncation_side = before

@@ -1,0 +1,1 @@
+"""Models in PyTorch; run by .ci/torch_tests, skipped where PyTorch is not installed."""
