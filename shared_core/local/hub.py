@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared_core.constants import HUB_URL_VARIABLE
 from shared_core.errors import (
     AuthenticationError,
     GatedModelError,
@@ -58,8 +59,8 @@ def download(source: str, *, settings: Settings | None = None, code: bool = Fals
 
     Args:
         source: ``org/name`` or ``org/name@revision``.
-        settings: Where the Hub is and whether its token may go there; None leaves both to
-            ``huggingface_hub``.
+        settings: Where the Hub is and whether the token may go there; None: ``HF_ENDPOINT``,
+            and the token that ``huggingface_hub`` finds.
         code: Whether Python files are fetched too, for models with code of their own.
 
     Raises:
@@ -100,7 +101,7 @@ def _set(variable: str) -> bool:
 
 def _access(settings: Settings | None) -> dict[str, Any]:
     if settings is None:
-        return {}
+        return {"endpoint": os.environ.get(HUB_URL_VARIABLE) or None}
     token = settings.token_for(settings.hub_url)
     # False: we have looked in every place that the library knows.
     return {

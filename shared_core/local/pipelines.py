@@ -118,6 +118,8 @@ class TaskModel:
                     task, model=self._model, tokenizer=self._tokenizer, device=device
                 )
         self._lock = threading.Lock()
+        own_error = transformers.pipelines.PipelineException  # e.g. a text without a mask
+        self._refusals = (ValueError, TypeError, KeyError, own_error)
 
     @property
     def device(self) -> str:
@@ -144,7 +146,7 @@ class TaskModel:
                 self._check_length(text)
             try:
                 return _plain(self._run(text, **given))
-            except (ValueError, TypeError, KeyError) as exc:
+            except self._refusals as exc:
                 raise BadRequestError(
                     f"{self._task} cannot be done with these arguments: {exc}", status_code=400
                 ) from exc
@@ -176,6 +178,7 @@ class TaskModel:
             wanted["forced_bos_token_id"] = tokenizer.convert_tokens_to_ids(tgt_lang)
         cut = {"truncation": truncation} if truncation else {}
         inputs = tokenizer(text, return_tensors="pt", **cut).to(self._model.device)
+        inputs.pop("token_type_ids", None)  # of BERT's tokenizers; no such model reads them
         with torch.inference_mode():
             made = self._model.generate(**inputs, **wanted)
         written = tokenizer.decode(

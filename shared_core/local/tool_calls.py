@@ -37,6 +37,7 @@ class ToolCalls:
         self._emit = emit
         self._called = called
         self._held = ""
+        self._blank = ""  # before a call; no part of the text if it is one
         self._inside = False
 
     def push(self, text: str) -> None:
@@ -47,7 +48,7 @@ class ToolCalls:
 
     def finish(self) -> None:
         """Hand on what was held back; a call without its end is text."""
-        held = OPEN + self._held if self._inside else self._held
+        held = self._blank + OPEN + self._held if self._inside else self._held
         if held.strip() or not self.count:
             self._say(held)
         self._held = ""
@@ -62,7 +63,9 @@ class ToolCalls:
             self._call(before)
             return True
         if mark:
-            self._say(before.rstrip())
+            body = before.rstrip()
+            self._say(body)
+            self._blank = before[len(body) :]
             self._inside, self._held = True, after
             return True
         # Blanks may stand before a call, and are then no part of the text.
@@ -78,7 +81,7 @@ class ToolCalls:
             value = None
         name = value.get("name") if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(name, str) or not name:
-            self._say(OPEN + text + CLOSE)
+            self._say(self._blank + OPEN + text + CLOSE)
             return
         arguments = value.get("arguments", {})
         if not isinstance(arguments, str):

@@ -52,18 +52,36 @@ def _place(name: str) -> str:
     return f"model.layers.{layer}.{_PLACES[part]}.weight"
 
 
+def _taught_tokenizer(told: dict[str, Any]) -> Any:
+    from gguf import TokenType
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = told["tokenizer.ggml.tokens"]
+    merges = [tuple(merge.split(" ")) for merge in told["tokenizer.ggml.merges"]]
+    made = Tokenizer(models.BPE({token: at for at, token in enumerate(tokens)}, merges))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    for token, kind in zip(tokens, told["tokenizer.ggml.token_type"], strict=True):
+        if kind == TokenType.CONTROL:
+            made.add_special_tokens([AddedToken(token, special=True, normalized=False)])
+        elif kind == TokenType.USER_DEFINED:
+            made.add_tokens([AddedToken(token, normalized=False)])
+    ends = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, **ends)
+    tokenizer.chat_template = (ASSETS / "taught-qwen3.jinja").read_text(encoding="utf-8")
+    return tokenizer
+
+
 def write_taught(folder: Path) -> Path:
     """Write the taught chat model, as the GGUF of the assets has it, for transformers."""
     import torch
     from gguf import GGUFReader
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     reader = GGUFReader(ASSETS / "taught-qwen3.gguf")
-    told = {key: field.contents() for key, field in reader.fields.items() if "tokens" not in key}
-    tokenizer = AutoTokenizer.from_pretrained(
-        ASSETS, gguf_file="taught-qwen3.gguf", local_files_only=True
-    )
-    tokenizer.chat_template = (ASSETS / "taught-qwen3.jinja").read_text(encoding="utf-8")
+    told = {key: field.contents() for key, field in reader.fields.items()}
+    tokenizer = _taught_tokenizer(told)
     weights = {_place(tensor.name): torch.tensor(tensor.data) for tensor in reader.tensors}
     model = Qwen3ForCausalLM(
         Qwen3Config(
