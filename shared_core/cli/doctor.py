@@ -203,7 +203,8 @@ def _answers(connection: Connection) -> Check:
     def look() -> Check:
         assert connection.local is not None
         with connection.client(connection.local.chat_model) as client:
-            answer = client.chat.create("The dome opens at dusk. When does the dome open?")
-        return Check("model", "ok", f"{answer.model} quotes: {answer.text!r}")
+            question = "The dome opens at dusk. When does the dome open?"
+            answer = client.chat.create(question, max_tokens=32)
+        return Check("model", "ok", f"{answer.model} answers: {answer.text!r}")
 
     return _attempt("model", look)

@@ -18,6 +18,8 @@ from shared_core.cli.output import UsageError
 CHAT_MODEL = ChatModels.GPT_OSS_120B
 EMBEDDING_MODEL = EmbeddingModels.MINILM_L6
 
+BACKENDS = ("numpy", "sentence-transformers")
+
 TWO_WAYS = (
     "There is no Hugging Face token. There are two ways to go on:",
     '1. Online: set HF_TOKEN to a token with the permission "Make calls to Inference '
@@ -28,15 +30,24 @@ TWO_WAYS = (
 
 
 def add_connection(command: argparse.ArgumentParser, *, embeddings: bool = False) -> None:
-    """Add ``--local``, ``--local-model``, ``--base-url``, ``--bill-to``, ``--timeout``."""
+    """Add what is local and how, ``--base-url``, ``--bill-to``, ``--timeout``."""
     command.add_argument(
         "--local", action="store_true", help="answer in this process: no network, no token"
     )
     command.add_argument(
         "--local-model",
-        metavar="FOLDER",
-        help="the same with another embedding model: a sentence-transformers folder",
+        metavar="MODEL",
+        help="the same with this embedding model: a folder, or a Hub id that is downloaded",
     )
+    command.add_argument(
+        "--local-chat",
+        metavar="MODEL",
+        help="the same with this language model, run by transformers: a folder or a Hub id",
+    )
+    command.add_argument(
+        "--backend", choices=BACKENDS, help="what runs the embedding model (default numpy)"
+    )
+    add_device(command)
     command.add_argument("--base-url", metavar="URL", help="another server, e.g. .../v1")
     if embeddings:
         command.add_argument(
@@ -45,6 +56,13 @@ def add_connection(command: argparse.ArgumentParser, *, embeddings: bool = False
     command.add_argument("--bill-to", metavar="ORG", help="organisation that pays")
     command.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="wait at most so long for an answer"
+    )
+
+
+def add_device(command: Any) -> None:
+    """Add ``--device``."""
+    command.add_argument(
+        "--device", metavar="NAME", help="where PyTorch computes locally: cpu, cuda, mps, auto"
     )
 
 
@@ -71,6 +89,49 @@ def seconds(text: str) -> float:
     return value
 
 
+def _local(options: argparse.Namespace) -> LocalModels | None:
+    """Return what answers in this process.
+
+    Raises:
+        UsageError: It is said how, and not that.
+    """
+    how = {name: getattr(options, name) for name in ("backend", "device")}
+    how = {name: value for name, value in how.items() if value is not None}
+    if options.local or options.local_model or options.local_chat:
+        return LocalModels(options.local_model, chat=options.local_chat, **how)
+    for name in how:
+        raise UsageError(f"--{name} is for models in this process: add --local.")
+    return None
+
+
+def computes_in_torch(options: argparse.Namespace) -> bool:
+    """Whether a command runs a model in PyTorch, which knows itself how many threads it needs."""
+    if options.command == "task":
+        return "--local" in options.arguments
+    return bool(getattr(options, "local_chat", None)) or (
+        getattr(options, "backend", None) == "sentence-transformers"
+    )
+
+
+def task_models(task: str, model: str | None, device: str | None) -> LocalModels:
+    """Return what answers *task* in this process.
+
+    Args:
+        task: Task id.
+        model: Folder or Hub id; None for what is found automatically.
+        device: Where PyTorch computes.
+    """
+    if model is None:
+        return LocalModels(device=device)
+    if task == "text-generation":
+        return LocalModels(chat=model, device=device)
+    if task in ("feature-extraction", "sentence-similarity"):
+        if device is None:
+            return LocalModels(model)
+        return LocalModels(model, backend="sentence-transformers", device=device)
+    return LocalModels(tasks={task: model}, device=device)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Where a command's requests go.
@@ -90,9 +151,7 @@ class Connection:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Connection:
         """Return what the options of :func:`add_connection` mean."""
-        local = None
-        if options.local or options.local_model:
-            local = LocalModels(embeddings=options.local_model)
+        local = _local(options)
         common: dict[str, Any] = {"local": local} if local is not None else {}
         for name in ("bill_to", "timeout"):
             if getattr(options, name) is not None:

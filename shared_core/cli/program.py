@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from shared_core import ConfigurationError, RouterError, __version__
 from shared_core.cli import ask, chat, doctor, embed, endpoints, models, task
+from shared_core.cli.options import computes_in_torch
 from shared_core.cli.output import UsageError, complain, discard_output
 
 FAILED, WRONG_USAGE, NO_READER = 1, 2, 141
@@ -35,12 +36,13 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see :func:`shared_core.cli.main`."""
-    # More than one BLAS thread makes small matrices slower, much so on a busy machine.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
     options = argparse.Namespace(debug=False)
     try:
         parser().parse_args(arguments, options)
+        if not computes_in_torch(options):
+            # More than one BLAS thread makes small matrices slower, much so on a busy machine.
+            for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+                os.environ.setdefault(variable, "1")
         code: int = options.run(options)
         sys.stdout.flush()
         return code

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared_core import RouterClient, RouterError
-from shared_core.cli.options import seconds
+from shared_core.cli.options import add_device, seconds, task_models
 from shared_core.cli.output import UsageError, note, table
 
 if TYPE_CHECKING:
@@ -65,8 +65,14 @@ def run(options: argparse.Namespace) -> int:
     common = {name: getattr(given, name) for name in ("base_url", "bill_to")}
     if given.timeout is not None:
         common["timeout"] = given.timeout
+    model = given.model
+    if given.local:
+        common["local"] = task_models(spec.id, model, given.device)
+        model = None
+    elif given.device is not None:
+        raise UsageError("--device is for models in this process: add --local.")
     inputs = signature.values(given, spec)
-    with RouterClient(given.model, **common) as client:
+    with RouterClient(model, **common) as client:
         result = client.tasks.run(spec, **inputs, **call, progress=_Reporter())
     target.write(result)
     return 0
@@ -99,6 +105,12 @@ def _parser(spec: TaskSpec[..., Any]) -> argparse.ArgumentParser:
     signature.add_arguments(parser, spec)
     group = parser.add_argument_group("the call")
     group.add_argument("--model", metavar="ID", help="Hub id, or the address of your own server")
+    group.add_argument(
+        "--local",
+        action="store_true",
+        help="answer in this process; --model is then a folder, or a Hub id that is downloaded",
+    )
+    add_device(group)
     group.add_argument("--provider", metavar="NAME", help="who serves it, e.g. fal-ai, or auto")
     group.add_argument("--provider-id", metavar="ID", help="the provider's own id of the model")
     group.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,14 @@ REASON = "PyTorch: {} is not installed; .ci/torch_tests runs these tests"
 
 
 def need(*modules: str) -> None:
-    """Skip the module that calls this where PyTorch or a library on it is missing."""
+    """Skip the module that calls this where PyTorch or a library on it is missing.
+
+    With ``HFROUTER_NEED_TORCH=1``, as .ci/torch_tests sets it, that is an error.
+    """
     for name in modules:
         if importlib.util.find_spec(name) is None:
+            if os.environ.get("HFROUTER_NEED_TORCH") == "1":
+                raise ModuleNotFoundError(f"{name} is not installed")
             pytest.skip(REASON.format(name), allow_module_level=True)
 
 

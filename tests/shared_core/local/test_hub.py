@@ -40,7 +40,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "embeddings.position_embeddings": (16, size),
         "embeddings.token_type_embeddings": (2, size),
         **{f"{layer}attention.self.{name}": (size, size) for name in ("query", "key", "value")},
-        **{f"{layer}attention.output.dense": (size, size), f"{layer}output.dense": (size, size)},
+        f"{layer}attention.output.dense": (size, size),
+        f"{layer}output.dense": (size, size),
         f"{layer}intermediate.dense": (size, size),
     }
     norms = ["embeddings", f"{layer}attention.output", f"{layer}output"]
