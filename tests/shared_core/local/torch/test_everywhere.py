@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from llama_index_hfrouter import HFRouterRerank as NodeRerank  # noqa: E402
 from shared_core import LocalModels, RouterClient  # noqa: E402
 from shared_core.cli import main  # noqa: E402
 from shared_core.embeddings import SemanticIndex, most_similar  # noqa: E402
+from tests.helpers.servers import ROOT  # noqa: E402
 
 FRANCE = "What is the capital of France?"
 PARIS = "The capital of France is Paris."
@@ -161,3 +163,16 @@ def test_the_command_line_says_what_is_wrong(run: Run, tmp_path: Path) -> None:
     code, _, told = run("embed", "a", *local, "--device", "cuda")
     assert code == 2
     assert "device='cuda' cannot be used" in told
+
+
+def test_the_example(
+    taught: Path,
+    ranker: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["torch_models.py", str(taught), str(ranker)])
+    runpy.run_path(str(ROOT / "examples" / "local" / "torch_models.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "Best passage: " in out
+    assert out.endswith(f"{PARIS} (local/taught on cpu)\n")
