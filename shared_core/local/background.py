@@ -80,7 +80,8 @@ class Made:
 
     def _run(self) -> None:
         try:
-            self._work(self._put)
+            with self._call.naming():
+                self._work(self._put)
         except BaseException as exc:  # noqa: BLE001 - raised again by who takes
             self._put(exc)
         else:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from shared_core.errors import BadRequestError, ModelNotFoundError, UnsupportedFeatureError
+from shared_core.errors import (
+    APIError,
+    BadRequestError,
+    ModelNotFoundError,
+    UnsupportedFeatureError,
+)
 from shared_core.local.models import LocalModels
 from shared_core.wire.messages import WireRequest
 
@@ -60,6 +66,16 @@ class LocalCall:
         found = encoder(self.models, self.settings)
         self.headers[DEVICE_HEADER] = found.device
         return found
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Let errors of a model, which knows nothing of requests, name operation and model."""
+        try:
+            yield
+        except APIError as error:
+            error.operation = error.operation or self.request.operation
+            error.model = error.model or self.request.model
+            raise
 
     def bad(self, message: str, param: str | None = None) -> BadRequestError:
         """Return the error for a request that cannot be understood."""

@@ -1,162 +1,304 @@
-"""Chat completions by the extractive reader, in the wire's shapes."""
+"""Chat completions: by the extractive reader, or by a language model if there is one."""
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterator, Mapping
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shared_core.errors import UnsupportedFeatureError
-from shared_core.local.call import LocalCall
-from shared_core.local.failures import LocalModelError
-from shared_core.local.models import READER
-from shared_core.local.prompt import parse
-from shared_core.local.reader import answer, count_tokens
+from shared_core.local import reader_chat as reader
+from shared_core.local.background import Known, Made, Source, too_slow
+from shared_core.local.call import DEVICE_HEADER, LocalCall
+from shared_core.local.hub import is_hub_id
+from shared_core.local.loading import language_model
+from shared_core.local.sampling import Sampling
 from shared_core.local.shapes import DONE, chat_envelope, event, messages_of
+from shared_core.local.tool_calls import OPEN, ToolCalls
+from shared_core.local.torch.language_model import LanguageModel, Written
 
-if TYPE_CHECKING:
-    from shared_core.local.embedder import Embedder
-
-# Request fields that would change the answer of a language model and cannot be honoured
-# by quoting. Sampling fields (temperature, top_p, seed, penalties) are honoured trivially:
-# there is no sampling.
-_REFUSED = {
-    "tools": "call tools",
-    "functions": "call tools",
-    "logprobs": "give log probabilities",
-    "logit_bias": "bias tokens",
-    "grammar": "follow a grammar",
+_SAMPLED = {
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+    **{name: name for name in ("temperature", "top_p", "top_k", "min_p", "typical_p")},
+    **{name: name for name in ("repetition_penalty", "seed", "stop")},
 }
+"""Field of a request -> of :class:`Sampling`. Those that OpenAI lacks come by ``extra_body``."""
+
+_HANDLED = {"model", "messages", "stream", "stream_options", "tools", "chat_template_kwargs"}
+# Accepted where they ask for what is done anyway.
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "tool_choice": ("auto", "none"),
+    "parallel_tool_calls": (True,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "response_format": ({"type": "text"},),
+    "logit_bias": ({},),
+}
+_FINISH = {"end": "stop", "stop": "stop", "length": "length"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    text: str
-    finish_reason: str
-    usage: dict[str, int]
+class _Job:
+    model: LanguageModel
+    name: str
+    prompt: list[int]
+    sampling: Sampling
+    tools: bool
     include_usage: bool
+
+    def envelope(self, kind: str) -> dict[str, Any]:
+        model = self.model
+        return chat_envelope(kind, self.name, f"local-{model.device}-{model.dtype}")
 
 
 def completion(call: LocalCall) -> dict[str, Any]:
     """Return a whole chat completion object."""
-    made = _answer(call)
+    if call.models.chat is None:
+        return reader.completion(call)
+    job = _job(call)
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    written = _written(call, job, texts.append, calls.append)
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
+    if calls:
+        message["content"] = message["content"] or None
+        message["tool_calls"] = [{k: v for k, v in c.items() if k != "index"} for c in calls]
     return {
-        **chat_envelope("chat.completion", READER),
+        **job.envelope("chat.completion"),
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": made.text},
-                "finish_reason": made.finish_reason,
+                "message": message,
+                "finish_reason": _finish_reason(written, bool(calls)),
                 "logprobs": None,
             }
         ],
-        "usage": made.usage,
+        "usage": _usage(written),
     }
 
 
-def events(call: LocalCall) -> Iterator[bytes]:
-    """Return the completion as server-sent events, one word each, ended by ``[DONE]``.
+def events(call: LocalCall) -> Source:
+    """Return the completion as server-sent events, ended by ``[DONE]``.
 
-    The answer is computed before this returns, so that errors come before the stream.
+    What can be refused is refused before this returns.
     """
-    made = _answer(call)
-    envelope = chat_envelope("chat.completion.chunk", READER)
-    return itertools.chain((event({**envelope, **chunk}) for chunk in _chunks(made)), [DONE])
+    if call.models.chat is None:
+        return Known(reader.events(call))
+    job = _job(call)
+    envelope = job.envelope("chat.completion.chunk")
+
+    def work(put: Callable[[bytes], None]) -> None:
+        calls: list[dict[str, Any]] = []
+
+        def choice(delta: dict[str, Any], reason: str | None = None) -> None:
+            choices = [{"index": 0, "delta": delta, "finish_reason": reason}]
+            put(event({**envelope, "choices": choices}))
+
+        def called(made: dict[str, Any]) -> None:
+            calls.append(made)
+            choice({"tool_calls": [made]})
+
+        choice({"role": "assistant", "content": ""})
+        written = _written(call, job, lambda text: choice({"content": text}), called)
+        choice({}, _finish_reason(written, bool(calls)))
+        if job.include_usage:
+            put(event({**envelope, "choices": [], "usage": _usage(written)}))
+        put(DONE)
+
+    return Made(call, work)
 
 
-def _chunks(made: _Answer) -> Iterator[dict[str, Any]]:
-    def choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+def loaded(call: LocalCall, asked: object, known: str) -> LanguageModel:
+    """Return the language model, if it is the one that is asked for.
 
-    yield choice({"role": "assistant", "content": ""})
-    for word in re.findall(r"\s*\S+|\s+$", made.text):
-        yield choice({"content": word})
-    yield choice({}, made.finish_reason)
-    if made.include_usage:
-        yield {"choices": [], "usage": made.usage}
+    Args:
+        call: What is asked.
+        asked: Name of a model, or None.
+        known: The name of ours.
+
+    Raises:
+        ModelNotFoundError: It is another one.
+    """
+    source = str(call.models.chat)
+    names = [known]
+    if is_hub_id(source):
+        names.append(source.partition("@")[0])
+    if asked is not None and asked not in names:
+        raise call.unknown_model(str(asked), names[:1])
+    model = language_model(call.models, source, call.settings)
+    call.headers[DEVICE_HEADER] = model.device
+    return model
 
 
-def _answer(call: LocalCall) -> _Answer:
+def write(
+    call: LocalCall,
+    model: LanguageModel,
+    prompt: list[int],
+    sampling: Sampling,
+    emit: Callable[[str], None],
+) -> Written:
+    """Let *model* continue *prompt* while somebody waits.
+
+    Args:
+        call: Who waits: until it is cancelled and, for a whole answer, for its timeout.
+        model: The model.
+        prompt: Tokens.
+        sampling: How to choose, and where to end.
+        emit: Given each piece of the text.
+
+    Raises:
+        APITimeoutError: The whole answer took too long.
+        APIError: The model failed.
+    """
+    request = call.request
+    until = math.inf
+    if request.timeout is not None and not request.stream:
+        until = time.monotonic() + request.timeout
+
+    def given_up() -> bool:
+        return call.cancelled.is_set() or time.monotonic() > until
+
+    written = model.write(prompt, sampling, emit, given_up)
+    if written.reason == "given up":
+        raise too_slow(call)
+    return written
+
+
+def _job(call: LocalCall) -> _Job:
     body = call.body()
-    asked = body.get("model")
-    if asked is not None and asked not in (READER, READER.partition("/")[2]):
-        raise call.unknown_model(str(asked), [READER])
-    _refuse(body, call)
-    messages = [_message(item, call) for item in messages_of(call, body)]
-    text = answer(parse(messages), encoder=_encoder(call), max_sentences=call.models.max_sentences)
-    text, reason = _cut(text, body)
-    prompt_tokens = sum(count_tokens(words) for _, words in messages)
-    completion_tokens = count_tokens(text)
-    usage = {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
+    name = call.models.chat_model
+    messages = messages_of(call, body)
+    _refuse_fields(call, body, name)
+    model = loaded(call, body.get("model"), name)
+    if not model.template:
+        raise call.unsupported(
+            f"{name} has no chat template: it continues texts and does not converse.",
+            "Use client.tasks.text_generation, or a model that was made for chat.",
+            model=name,
+        )
+    tools = body.get("tools") if body.get("tool_choice") != "none" else None
+    if tools and not ("tools" in model.template and OPEN in model.template):
+        raise call.unsupported(
+            f"The chat template of {name} has no tools in the form {OPEN}...",
+            "Leave tools out, or use a model with such a template, e.g. one of Qwen or Hermes.",
+            param="tools",
+            model=name,
+        )
+    prompt = model.conversation(
+        [_for_template(call, message, name) for message in messages],
+        tools,
+        _template_options(call, body, model),
+    )
     options = body.get("stream_options")
-    include = isinstance(options, dict) and bool(options.get("include_usage"))
-    return _Answer(text, reason, usage, include)
-
-
-def _encoder(call: LocalCall) -> Embedder | None:
-    if not call.models.semantic:
-        return None
-    try:
-        return call.encoder()
-    except (LocalModelError, ImportError):
-        if call.models.embeddings is not None:
-            raise
-        return None  # words alone, as documented on LocalModels.semantic
-
-
-def _refuse(body: Mapping[str, Any], call: LocalCall) -> None:
-    for name, deed in _REFUSED.items():
-        if body.get(name):
-            raise _cannot(deed, name, call)
-    if body.get("tool_choice") not in (None, "none", "auto"):
-        raise _cannot("call tools", "tool_choice", call)
-    if (body.get("n") or 1) != 1:
-        raise _cannot("give several answers", "n", call)
-    form = body.get("response_format")
-    if isinstance(form, dict) and form.get("type") != "text":
-        raise _cannot("write JSON", "response_format", call)
-
-
-def _cannot(deed: str, param: str, call: LocalCall) -> UnsupportedFeatureError:
-    return call.unsupported(
-        f"{READER} only quotes sentences: it cannot {deed} ({param}).",
-        f"Leave {param} out, or use a language model: LocalModels(chat=...), or without local=, "
-        "with HF_TOKEN set.",
-        param=param,
-        model=READER,
+    given = {new: body[old] for old, new in _SAMPLED.items() if body.get(old) is not None}
+    return _Job(
+        model,
+        name,
+        prompt,
+        Sampling.of(given),
+        bool(tools),
+        isinstance(options, dict) and bool(options.get("include_usage")),
     )
 
 
-def _message(item: dict[str, Any], call: LocalCall) -> tuple[str, str]:
-    content = item.get("content")
-    if content is None or isinstance(content, str):
-        return item["role"], content or ""
-    if not isinstance(content, list):
+def _refuse_fields(call: LocalCall, body: Mapping[str, Any], name: str) -> None:
+    known = {*_HANDLED, *_SAMPLED, "reasoning_effort", "user"}
+    for field, value in body.items():
+        if field in known or value is None or value in _HARMLESS.get(field, ()):
+            continue
+        raise call.unsupported(
+            f"{name} runs in this process, where {field}={value!r:.80} cannot be kept.",
+            f"Leave {field} out, or use a server: without local=, with HF_TOKEN set.",
+            param=field,
+            model=name,
+        )
+
+
+def _template_options(
+    call: LocalCall, body: Mapping[str, Any], model: LanguageModel
+) -> dict[str, Any]:
+    options = dict(body.get("chat_template_kwargs") or {})
+    effort = body.get("reasoning_effort")
+    if effort is None:
+        return options
+    if "reasoning_effort" in model.template:
+        return {**options, "reasoning_effort": effort}
+    if effort == "none" and "enable_thinking" in model.template:
+        return {**options, "enable_thinking": False}
+    raise call.unsupported(
+        f"The chat template of {call.models.chat_model} has no place for "
+        f"reasoning_effort={effort!r}.",
+        "Leave it out, or pass extra_body={'chat_template_kwargs': {...}} with what it has.",
+        param="reasoning_effort",
+    )
+
+
+def _for_template(call: LocalCall, message: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return *message* as chat templates read it: content as text, arguments as objects."""
+    content = message.get("content")
+    if content is None:
+        content = ""
+    if isinstance(content, list):
+        texts = []
+        for part in content:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind != "text" or not isinstance(part.get("text"), str):
+                raise call.unsupported(
+                    f"{name} reads text only, not content of type {kind!r}.",
+                    "Leave it out, or use a server with a model that can see or hear.",
+                    param="messages",
+                    model=name,
+                )
+            texts.append(part["text"])
+        content = "\n\n".join(texts)
+    if not isinstance(content, str):
         raise call.bad("content must be text or a list of parts.", "messages")
-    texts = []
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(part.get("text"), str):
-            raise _cannot(f"read content of type {kind!r}", "messages", call)
-        texts.append(part["text"])
-    return item["role"], "\n\n".join(texts)
+    made = {**message, "content": content}
+    if message.get("tool_calls"):
+        made["tool_calls"] = [_with_object(each) for each in message["tool_calls"]]
+    return made
 
 
-def _cut(text: str, body: Mapping[str, Any]) -> tuple[str, str]:
-    """Apply ``stop`` and the token limit; returns the text and the finish reason."""
-    reason = "stop"
-    stop = body.get("stop") or ()
-    for mark in [stop] if isinstance(stop, str) else stop:
-        text = text.partition(mark)[0] if mark else text
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    if limit:
-        tokens = list(re.finditer(r"\w+|[^\w\s]", text))
-        if len(tokens) > limit:
-            text, reason = text[: tokens[limit - 1].end()], "length"
-    return text, reason
+def _with_object(tool_call: Any) -> Any:
+    function = tool_call.get("function") if isinstance(tool_call, dict) else None
+    if not isinstance(function, dict):
+        return tool_call
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        return tool_call
+    try:
+        value = json.loads(arguments)
+    except ValueError:
+        return tool_call
+    return {**tool_call, "function": {**function, "arguments": value}}
+
+
+def _written(
+    call: LocalCall,
+    job: _Job,
+    emit: Callable[[str], None],
+    called: Callable[[dict[str, Any]], None],
+) -> Written:
+    if not job.tools:
+        return write(call, job.model, job.prompt, job.sampling, emit)
+    calls = ToolCalls(emit, called)
+    written = write(call, job.model, job.prompt, job.sampling, calls.push)
+    calls.finish()
+    return written
+
+
+def _finish_reason(written: Written, calls: bool) -> str:
+    return "tool_calls" if calls and written.reason == "end" else _FINISH[written.reason]
+
+
+def _usage(written: Written) -> dict[str, int]:
+    return {
+        "prompt_tokens": written.prompt_tokens,
+        "completion_tokens": written.tokens,
+        "total_tokens": written.prompt_tokens + written.tokens,
+    }

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared_core.constants import HUB_URL_VARIABLE
+from shared_core.constants import HUB_URL, HUB_URL_VARIABLE
 from shared_core.errors import (
     AuthenticationError,
     GatedModelError,
@@ -99,13 +99,21 @@ def _set(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() in _YES
 
 
+def hub_url(settings: Settings | None) -> str:
+    """Return the address of the Hub: of the client, else of the environment."""
+    if settings is not None:
+        return settings.hub_url
+    return os.environ.get(HUB_URL_VARIABLE) or HUB_URL
+
+
 def _access(settings: Settings | None) -> dict[str, Any]:
+    endpoint = hub_url(settings)
     if settings is None:
-        return {"endpoint": os.environ.get(HUB_URL_VARIABLE) or None}
-    token = settings.token_for(settings.hub_url)
+        return {"endpoint": endpoint}
+    token = settings.token_for(endpoint)
     # False: we have looked in every place that the library knows.
     return {
-        "endpoint": settings.hub_url,
+        "endpoint": endpoint,
         "token": token.get_secret_value() if token is not None else False,
     }
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared_core.local.hub import download, is_hub_id
+from shared_core.local.hub import download, hub_url, is_hub_id
 from shared_core.local.models import RANKING, LocalModels, folder_of
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
     from shared_core.local.embedder import Embedder
-    from shared_core.local.language_model import LanguageModel
-    from shared_core.local.pipelines import TaskModel
-    from shared_core.local.reranker import Reranker
+    from shared_core.local.torch.language_model import LanguageModel
+    from shared_core.local.torch.reranker import Reranker
+    from shared_core.local.torch.task_model import TaskModel
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def _once(key: tuple[Any, ...], load: Callable[[], T]) -> T:
 def _key(kind: str, source: str, models: LocalModels, settings: Settings | None) -> tuple[Any, ...]:
     options = (models.device, models.dtype, models.trust_remote_code)
     if is_hub_id(source):  # by name: asking the Hub for every call would be a request each
-        return (kind, source, settings.hub_url if settings is not None else None, *options)
+        return (kind, source, hub_url(settings), *options)
     return (kind, Path(source).expanduser().resolve(), *options)
 
 
@@ -89,7 +89,7 @@ def encoder(models: LocalModels, settings: Settings | None = None) -> Embedder:
             from shared_core.local.bert import Encoder
 
             return Encoder.load(folder)
-        from shared_core.local.sentence_encoder import SentenceEncoder
+        from shared_core.local.torch.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder(folder, models)
 
@@ -102,7 +102,7 @@ def language_model(
     """Return the language model *source*; arguments and errors as for :func:`encoder`."""
 
     def load() -> LanguageModel:
-        from shared_core.local.language_model import LanguageModel
+        from shared_core.local.torch.language_model import LanguageModel
 
         return LanguageModel(_folder(source, models, settings), models)
 
@@ -114,7 +114,7 @@ def reranker(models: LocalModels, settings: Settings | None = None) -> Reranker:
     source = str(models.tasks[RANKING])
 
     def load() -> Reranker:
-        from shared_core.local.reranker import Reranker
+        from shared_core.local.torch.reranker import Reranker
 
         return Reranker(_folder(source, models, settings), models)
 
@@ -126,7 +126,7 @@ def task_model(models: LocalModels, task: str, settings: Settings | None = None)
     source = str(models.tasks[task])
 
     def load() -> TaskModel:
-        from shared_core.local.pipelines import TaskModel
+        from shared_core.local.torch.task_model import TaskModel
 
         return TaskModel(task, _folder(source, models, settings), models)
 

@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from shared_core.local.background import Made, Source
 from shared_core.local.call import LocalCall
-from shared_core.local.completions import loaded, write
-from shared_core.local.language_model import LanguageModel, Written
+from shared_core.local.chat import loaded, write
 from shared_core.local.sampling import Sampling
 from shared_core.local.shapes import event
+from shared_core.local.torch.language_model import LanguageModel, Written
 
 _SAMPLED = frozenset(Sampling.__dataclass_fields__)
 _HANDLED = {"return_full_text", "details", "truncate"}

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pydantic_core
 
-from shared_core.local import completions, pipelines, ranking, text_generation
+from shared_core.local import chat, tasks, text_generation
 from shared_core.local.background import Source, in_thread
 from shared_core.local.call import LocalCall
 from shared_core.local.embeddings import (
@@ -110,8 +110,7 @@ class LocalWire:
         self.models = models or LocalModels()
         self.settings = settings
 
-    def call(self, request: WireRequest) -> LocalCall:
-        """Return *request* with what is needed to answer it."""
+    def _call(self, request: WireRequest) -> LocalCall:
         return LocalCall(self.models, request, request.settings or self.settings)
 
     def send(self, request: WireRequest) -> WireResponse:
@@ -123,7 +122,7 @@ class LocalWire:
             LocalModelError: A model is missing or broken.
             APIError: A model failed, or the Hub refused to hand it over.
         """
-        return answered(self.call(request))
+        return answered(self._call(request))
 
     def open(self, request: WireRequest) -> LocalStream | WireResponse:
         """Answer one request; what a model writes as a stream of server-sent events.
@@ -131,9 +130,9 @@ class LocalWire:
         Raises:
             APIError: As for :meth:`send`.
         """
-        call = self.call(request)
+        call = self._call(request)
         begin = _STREAMS.get(_handler(call))
-        return LocalStream(begin(call), call) if begin is not None else answered(call)
+        return LocalStream(_begun(call, begin), call) if begin is not None else answered(call)
 
     def close(self) -> None:
         """Do nothing: loaded models are shared by the process and stay."""
@@ -153,18 +152,18 @@ class AsyncLocalWire:
 
     async def send(self, request: WireRequest) -> WireResponse:
         """Answer one request, as :meth:`LocalWire.send` does."""
-        call = self._wire.call(request)
+        call = self._wire._call(request)
         if _handler(call) in _STREAMS:
             return await in_thread(call, lambda: answered(call))
         return await asyncio.to_thread(answered, call)
 
     async def open(self, request: WireRequest) -> AsyncLocalStream | WireResponse:
         """Answer one request, as :meth:`LocalWire.open` does."""
-        call = self._wire.call(request)
+        call = self._wire._call(request)
         begin = _STREAMS.get(_handler(call))
         if begin is None:
             return await self.send(request)
-        source = await in_thread(call, lambda: begin(call))
+        source = await in_thread(call, lambda: _begun(call, begin))
         return AsyncLocalStream(source, call)
 
     async def aclose(self) -> None:
@@ -174,7 +173,8 @@ class AsyncLocalWire:
 def answered(call: LocalCall) -> WireResponse:
     """Return the whole answer to *call*."""
     started = time.monotonic()
-    value = _handler(call)(call)
+    with call.naming():
+        value = _handler(call)(call)
     return WireResponse(
         status=200,
         headers=_headers("application/json", call),
@@ -182,6 +182,11 @@ def answered(call: LocalCall) -> WireResponse:
         url=call.request.url,
         elapsed=time.monotonic() - started,
     )
+
+
+def _begun(call: LocalCall, begin: Callable[[LocalCall], Source]) -> Source:
+    with call.naming():
+        return begin(call)
 
 
 def _headers(content_type: str, call: LocalCall) -> Headers:
@@ -208,7 +213,7 @@ def _handler(call: LocalCall) -> _Handler:
         if request.operation == "text-generation":
             return text_generation.generation
         if request.operation in TASKS:
-            return pipelines.task
+            return tasks.task
     if request.method == "GET" and re.search(r"/v1/models(?:/local/[^/]+)?$", path):
         return _models
     raise call.unsupported(
@@ -222,7 +227,7 @@ def _handler(call: LocalCall) -> _Handler:
 def _models(call: LocalCall) -> Any:
     models = call.models
     listed = [_entry(models.chat_model, "text"), _entry(models.embedding_model, "embeddings")]
-    listed += [_entry(pipelines.name(models, task)) for task in models.tasks]
+    listed += [_entry(tasks.name(models, task)) for task in models.tasks]
     name = unquote(urlsplit(call.request.url).path).rstrip("/").partition("/v1/models/")[2]
     if not name:
         return {"object": "list", "data": listed}
@@ -253,16 +258,16 @@ def _entry(name: str, *outputs: str) -> dict[str, Any]:
 
 
 _POST: dict[str, _Handler] = {
-    "/chat/completions": completions.completion,
+    "/chat/completions": chat.completion,
     "/pipeline/feature-extraction": feature_extraction,
     "/pipeline/sentence-similarity": sentence_similarity,
     "/similarity": sentence_similarity,
     "/embeddings": openai_embeddings,
     "/embed": feature_extraction,
-    "/rerank": ranking.ranking,
+    "/rerank": tasks.ranking,
 }
 _STREAMS: dict[_Handler, Callable[[LocalCall], Source]] = {
-    completions.completion: completions.events,
+    chat.completion: chat.events,
     text_generation.generation: text_generation.events,
 }
 """What a model writes -> the same as a stream."""

@@ -17,7 +17,7 @@ from shared_core import (
     RouterClient,
     UnsupportedFeatureError,
 )
-from shared_core.local.torch_loading import refuse_pickles
+from shared_core.local.torch.loading import refuse_pickles
 
 
 @pytest.mark.parametrize(

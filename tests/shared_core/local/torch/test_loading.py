@@ -121,9 +121,10 @@ def test_code_of_a_model_runs_only_when_it_is_trusted(taught: Path, tmp_path: Pa
 
 def test_what_fails_inside_a_model_is_an_error_of_ours(taught: Path) -> None:
     with RouterClient(local=LocalModels(chat=taught)) as client:
-        with pytest.raises(InternalServerError, match="transformers failed in this process"):
+        with pytest.raises(InternalServerError, match="failed in this process") as caught:
             client.chat.create("a", temperature=1, extra_body={"top_k": "many"})
-        with pytest.raises(InternalServerError, match="transformers failed in this process"):
+        assert (caught.value.operation, caught.value.model) == ("chat", "local/taught")
+        with pytest.raises(InternalServerError, match="failed in this process"):
             client.chat.stream("a", temperature=1, extra_body={"top_k": "many"}).result()
         assert client.chat.create("Hello", temperature=0, max_tokens=2).text == "Hello!"
 

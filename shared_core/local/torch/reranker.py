@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared_core.local.embedder import Direction, too_long
 from shared_core.local.failures import LocalModelError
-from shared_core.local.torch_loading import (
-    computing,
-    cut_at,
-    device_of,
-    library,
-    loading,
-    model_kwargs,
-    refuse_pickles,
-)
+from shared_core.local.torch.loading import computing, cut_at, library, loading, prepare
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
@@ -27,16 +19,10 @@ class Reranker:
     """A loaded model. One call computes at a time; arguments and errors as for encoders."""
 
     def __init__(self, folder: Path, models: LocalModels) -> None:
-        package = library("sentence_transformers")
-        refuse_pickles(folder)
-        device = device_of(models)
+        package, device, reading, weights = prepare("sentence_transformers", folder, models)
         with loading(folder, "sentence-transformers"):
             self._model: Any = package.CrossEncoder(
-                str(folder),
-                device=device,
-                trust_remote_code=models.trust_remote_code,
-                local_files_only=True,
-                model_kwargs=model_kwargs(models),
+                str(folder), device=device, model_kwargs=weights, **reading
             )
         if self._model.num_labels != 1:
             raise LocalModelError(

@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared_core.local.embedder import Direction, too_long
-from shared_core.local.torch_loading import (
-    computing,
-    cut_at,
-    device_of,
-    library,
-    loading,
-    model_kwargs,
-    refuse_pickles,
-)
+from shared_core.local.torch.loading import computing, cut_at, loading, prepare
 
 if TYPE_CHECKING:
     from shared_core.local.erf import Floats
@@ -36,16 +28,10 @@ class SentenceEncoder:
     """
 
     def __init__(self, folder: Path, models: LocalModels) -> None:
-        package = library("sentence_transformers")
-        refuse_pickles(folder)
-        device = device_of(models)
+        package, device, reading, weights = prepare("sentence_transformers", folder, models)
         with loading(folder, "sentence-transformers"):
             self._model = package.SentenceTransformer(
-                str(folder),
-                device=device,
-                trust_remote_code=models.trust_remote_code,
-                local_files_only=True,
-                model_kwargs=model_kwargs(models),
+                str(folder), device=device, model_kwargs=weights, **reading
             )
         self.folder = folder
         # Taken off, so that normalize=False can be kept; who asks for length 1 gets it later.

@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared_core.errors import BadRequestError
-from shared_core.local.call import DEVICE_HEADER, LocalCall
 from shared_core.local.embedder import too_long
-from shared_core.local.hub import is_hub_id
-from shared_core.local.loading import task_model
-from shared_core.local.models import LocalModels, name_of
-from shared_core.local.torch_loading import (
-    computing,
-    device_of,
-    library,
-    loading,
-    model_kwargs,
-    refuse_pickles,
-)
+from shared_core.local.torch.loading import computing, library, loading, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from shared_core.local.models import LocalModels
 
 _CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -42,50 +31,6 @@ _WRITES = {
 """Tasks that transformers 5 has no pipeline for -> the field of their answer."""
 
 
-def name(models: LocalModels, task: str) -> str:
-    """Return the name of the model of *task*."""
-    return name_of(models.tasks[task])
-
-
-def check_model(call: LocalCall, task: str, asked: object) -> None:
-    """Check that *asked* is the model of *task*, or one that clients name by default.
-
-    Raises:
-        ModelNotFoundError: It is another one.
-    """
-    models = call.models
-    source = str(models.tasks[task])
-    known = {name(models, task), models.chat_model, models.embedding_model}
-    if is_hub_id(source):
-        known.add(source.partition("@")[0])
-    if asked and asked not in known:
-        raise call.unknown_model(str(asked), [name(models, task)])
-
-
-def task(call: LocalCall) -> Any:
-    """Answer ``/models/{model}``: the task is that of the request."""
-    request = call.request
-    asked = request.operation
-    if asked not in call.models.tasks:
-        raise call.unsupported(
-            f"There is no model for {asked} in this process.",
-            f"Name one: LocalModels(tasks={{{asked!r}: FOLDER or 'org/name'}}), or leave local= "
-            "out and set HF_TOKEN to use the router.",
-        )
-    check_model(call, asked, request.model)
-    body = call.body()
-    inputs = body.get("inputs")
-    if not isinstance(inputs, str):
-        raise call.bad("inputs must be a text.", "inputs")
-    model = task_model(call.models, asked, call.settings)
-    call.headers[DEVICE_HEADER] = model.device
-    try:
-        return model.run(inputs, body.get("parameters") or {})
-    except BadRequestError as error:
-        error.operation, error.model = request.operation, request.model
-        raise
-
-
 class TaskModel:
     """A loaded model of one task. One call computes at a time.
 
@@ -101,14 +46,11 @@ class TaskModel:
 
     def __init__(self, task: str, folder: Path, models: LocalModels) -> None:
         self._task = task
-        transformers = library("transformers")
-        refuse_pickles(folder)
-        device = device_of(models)
-        own = {"local_files_only": True, "trust_remote_code": models.trust_remote_code}
+        transformers, device, own, weights = prepare("transformers", folder, models)
         with loading(folder, "transformers"):
             kind = getattr(transformers, _CLASSES[task])
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **own)
-            self._model = kind.from_pretrained(folder, **own, **model_kwargs(models)).eval()
+            self._model = kind.from_pretrained(folder, **own, **weights).eval()
             if task in _WRITES:
                 self._run: Callable[..., Any] = self._write
                 if device is not None:
@@ -193,7 +135,6 @@ def _plain(value: Any) -> Any:
     """Return *value* with Python's numbers in place of NumPy's."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items: Sequence[Any] = value
-        return [_plain(item) for item in items]
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value.item() if hasattr(value, "item") else value

@@ -122,12 +122,32 @@ def computing(what: str) -> Iterator[None]:
         ) from exc
 
 
-def model_kwargs(models: LocalModels) -> dict[str, Any]:
-    """Return keywords of ``from_pretrained``: no pickles, and the type of the weights."""
-    keywords: dict[str, Any] = {"use_safetensors": True}
+def prepare(
+    name: str, folder: Path, models: LocalModels
+) -> tuple[Any, str | None, dict[str, Any], dict[str, Any]]:
+    """Check what every model needs before it is loaded.
+
+    Args:
+        name: The library.
+        folder: Of the model.
+        models: Device, type of weights, whether the model's own code may run.
+
+    Returns:
+        The library, the device (None: its own choice), keywords for whatever it reads from the
+        folder, and those for the weights.
+
+    Raises:
+        ImportError: The library is not installed; names the command.
+        LocalModelError: The weights are a pickle, or PyTorch cannot compute on the device.
+        InvalidSettingError: There is no such kind of device.
+    """
+    package = library(name)
+    refuse_pickles(folder)
+    reading = {"local_files_only": True, "trust_remote_code": models.trust_remote_code}
+    weights: dict[str, Any] = {"use_safetensors": True}
     if models.dtype is not None:
-        keywords["dtype"] = models.dtype
-    return keywords
+        weights["dtype"] = models.dtype
+    return package, device_of(models), reading, weights
 
 
 @contextmanager

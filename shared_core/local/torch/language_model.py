@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shared_core.errors import ContextLengthError
 from shared_core.local.failures import LocalModelError
 from shared_core.local.text_pieces import TextPieces
-from shared_core.local.torch_loading import (
-    computing,
-    device_of,
-    library,
-    loading,
-    model_kwargs,
-    refuse_pickles,
-)
+from shared_core.local.torch.loading import computing, library, loading, prepare
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
@@ -28,6 +21,9 @@ if TYPE_CHECKING:
 
 _CONTEXT = 2048
 """Tokens of context of a model whose configuration does not say."""
+
+_ASK_EVERY = 0.05
+"""Seconds between two questions whether somebody still waits for a turn."""
 
 _SAMPLING = threading.Lock()
 """PyTorch has one random state per device: one generation at a time may use it."""
@@ -65,14 +61,11 @@ class LanguageModel:
 
     def __init__(self, folder: Path, models: LocalModels) -> None:
         self._torch = library("torch")
-        self._transformers = library("transformers")
-        refuse_pickles(folder)
-        device = device_of(models)
-        own = {"local_files_only": True, "trust_remote_code": models.trust_remote_code}
+        package, device, reading, weights = prepare("transformers", folder, models)
         with loading(folder, "transformers"):
-            kind = self._transformers.AutoModelForCausalLM
-            self._tokenizer = self._transformers.AutoTokenizer.from_pretrained(folder, **own)
-            self._model = kind.from_pretrained(folder, **own, **model_kwargs(models)).eval()
+            kind = package.AutoModelForCausalLM
+            self._tokenizer = package.AutoTokenizer.from_pretrained(folder, **reading)
+            self._model = kind.from_pretrained(folder, **reading, **weights).eval()
             if device is not None:
                 self._model = self._model.to(device)
         self.folder = folder
@@ -168,9 +161,13 @@ class LanguageModel:
         config = self._generation_config(prompt, sampling)
         pieces = TextPieces(self._decode, emit, sampling.stop)
         ending = _Ending(self._torch, pieces, given_up)
-        with self._lock, computing("transformers"):
-            chance = self._chance(sampling.seed) if config.do_sample else nullcontext()
-            with chance, self._torch.inference_mode():
+        locks = (self._lock, _SAMPLING) if config.do_sample else (self._lock,)
+        with ExitStack() as held, computing("transformers"):
+            for lock in locks:
+                if not _locked(lock, given_up):
+                    return Written("given up", len(prompt), 0)
+                held.callback(lock.release)
+            with self._seeded(sampling.seed), self._torch.inference_mode():
                 ids = self._torch.tensor([list(prompt)], device=self._model.device)
                 made = self._model.generate(
                     ids,
@@ -221,30 +218,26 @@ class LanguageModel:
             config.pad_token_id = next(iter(_as_list(config.eos_token_id)), None)
         return config
 
-    def _chance(self, seed: int | None) -> Any:
-        return _Chance(self._torch, self._model.device, seed)
+    @contextmanager
+    def _seeded(self, seed: int | None) -> Iterator[None]:
+        """Begin PyTorch's random state at *seed*, and put it back afterwards as it was."""
+        if seed is None:
+            yield
+            return
+        device = self._model.device
+        devices = [] if device.type == "cpu" else [device]
+        kind = device.type if devices else "cuda"  # the name is read even for no devices
+        with self._torch.random.fork_rng(devices, device_type=kind):
+            self._torch.manual_seed(seed)
+            yield
 
 
-class _Chance:
-    """Holds PyTorch's random state; with a seed, it is put back afterwards as it was."""
-
-    def __init__(self, torch: Any, device: Any, seed: int | None) -> None:
-        self._torch, self._seed = torch, seed
-        self._fork: Any = nullcontext()
-        if seed is not None:
-            kind = device.type
-            devices = [device] if kind != "cpu" else []
-            self._fork = torch.random.fork_rng(devices, device_type=kind if devices else "cuda")
-
-    def __enter__(self) -> None:
-        _SAMPLING.acquire()
-        self._fork.__enter__()
-        if self._seed is not None:
-            self._torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
-        _SAMPLING.release()
+def _locked(lock: threading.Lock, given_up: Callable[[], bool]) -> bool:
+    """Wait for *lock*; returns False if the caller gives up first."""
+    while not lock.acquire(timeout=_ASK_EVERY):
+        if given_up():
+            return False
+    return True
 
 
 class _Streamer:

@@ -1,0 +1,82 @@
+"""Tasks that models of this process answer, in the shapes of hf-inference and TEI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared_core.local.call import DEVICE_HEADER, LocalCall
+from shared_core.local.hub import is_hub_id
+from shared_core.local.loading import reranker, task_model
+from shared_core.local.models import RANKING, LocalModels, name_of
+
+
+def name(models: LocalModels, task: str) -> str:
+    """Return the name of the model of *task*."""
+    return name_of(models.tasks[task])
+
+
+def check_model(call: LocalCall, task: str, asked: object) -> None:
+    """Check that *asked* is the model of *task*, or one that clients name by default.
+
+    Raises:
+        ModelNotFoundError: It is another one.
+    """
+    models = call.models
+    source = str(models.tasks[task])
+    known = {name(models, task), models.chat_model, models.embedding_model}
+    if is_hub_id(source):
+        known.add(source.partition("@")[0])
+    if asked and asked not in known:
+        raise call.unknown_model(str(asked), [name(models, task)])
+
+
+def task(call: LocalCall) -> Any:
+    """Answer ``/models/{model}``: the task is that of the request."""
+    request = call.request
+    asked = request.operation
+    if asked not in call.models.tasks:
+        raise call.unsupported(
+            f"There is no model for {asked} in this process.",
+            f"Name one: LocalModels(tasks={{{asked!r}: FOLDER or 'org/name'}}), or leave local= "
+            "out and set HF_TOKEN to use the router.",
+        )
+    check_model(call, asked, request.model)
+    body = call.body()
+    inputs = body.get("inputs")
+    if not isinstance(inputs, str):
+        raise call.bad("inputs must be a text.", "inputs")
+    model = task_model(call.models, asked, call.settings)
+    call.headers[DEVICE_HEADER] = model.device
+    return model.run(inputs, body.get("parameters") or {})
+
+
+def ranking(call: LocalCall) -> list[dict[str, Any]]:
+    """Answer ``/rerank``: one ``{"index", "score", "text"?}`` per text, the best first."""
+    body = call.body()
+    query = body.get("query")
+    if not isinstance(query, str):
+        raise call.bad("query must be a text.", "query")
+    texts = call.texts(body.get("texts"), "texts")
+    if RANKING not in call.models.tasks:
+        raise call.unsupported(
+            "There is no reranker in this process.",
+            "Name one: LocalModels(tasks={'text-ranking': FOLDER or 'org/name'}), or compare by "
+            "the embedding model: rerank(..., method='sentence-similarity').",
+        )
+    check_model(call, RANKING, body.get("model") or call.request.model)
+    model = reranker(call.models, call.settings)
+    call.headers[DEVICE_HEADER] = model.device
+    scores = model.scores(
+        query,
+        texts,
+        raw=bool(body.get("raw_scores")),
+        truncate=body.get("truncate") is not False,
+        direction="left" if str(body.get("truncation_direction")).lower() == "left" else "right",
+    )
+    ranked = []
+    for index in sorted(range(len(texts)), key=lambda at: -scores[at]):
+        entry: dict[str, Any] = {"index": index, "score": scores[index]}
+        if body.get("return_text"):
+            entry["text"] = texts[index]
+        ranked.append(entry)
+    return ranked
