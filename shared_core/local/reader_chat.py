@@ -105,8 +105,8 @@ def _encoder(call: LocalCall) -> Embedder | None:
     try:
         return call.encoder()
     except (LocalModelError, ImportError):
-        if call.models.embeddings is not None:
-            raise
+        if call.models.embeddings is not None or call.models.backend != "numpy":
+            raise  # what was chosen has to be there
         return None  # words alone, as documented on LocalModels.semantic
 
 

@@ -206,6 +206,7 @@ class LanguageModel:
                 status_code=400,
             )
         config.max_length, config.max_new_tokens = None, limit
+        config.num_beams = 1  # several have no text to show while it is written
         if sampling.at_random is not None:
             config.do_sample = sampling.at_random
         for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):

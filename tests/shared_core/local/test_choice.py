@@ -148,3 +148,12 @@ def test_the_environments_server_does_not_change_what_local_means(
         assert client.embeddings.create(["a"], normalize=False).dimensions == 384
         online = client.with_options(local=None)
     assert online.settings.base_url == "http://127.0.0.1:9/v1"
+
+
+def test_the_reader_does_without_meaning_only_if_none_was_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    models = LocalModels(backend="sentence-transformers", dtype="float64")
+    with RouterClient(local=models) as client, pytest.raises(ImportError, match="pip install"):
+        client.chat.create("The dome opens at dusk. When does the dome open?")
