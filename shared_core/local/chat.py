@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared_core.errors import APIError
 from shared_core.local import reader_chat as reader
 from shared_core.local.background import Known, Made, Source, too_slow
 from shared_core.local.call import DEVICE_HEADER, LocalCall
-from shared_core.local.hub import is_hub_id
 from shared_core.local.loading import language_model
+from shared_core.local.models import names_of
 from shared_core.local.sampling import Sampling
-from shared_core.local.shapes import DONE, chat_envelope, event, messages_of
+from shared_core.local.shapes import DONE, chat_envelope, event, messages_of, text_of
 from shared_core.local.tool_calls import OPEN, ToolCalls
 from shared_core.local.torch.language_model import LanguageModel, Written
 
@@ -113,23 +114,20 @@ def events(call: LocalCall) -> Source:
     return Made(call, work)
 
 
-def loaded(call: LocalCall, asked: object, known: str) -> LanguageModel:
+def loaded(call: LocalCall, asked: object) -> LanguageModel:
     """Return the language model, if it is the one that is asked for.
 
     Args:
         call: What is asked.
         asked: Name of a model, or None.
-        known: The name of ours.
 
     Raises:
         ModelNotFoundError: It is another one.
     """
     source = str(call.models.chat)
-    names = [known]
-    if is_hub_id(source):
-        names.append(source.partition("@")[0])
-    if asked is not None and asked not in names:
-        raise call.unknown_model(str(asked), names[:1])
+    known = names_of(source)
+    if asked is not None and asked not in known:
+        raise call.unknown_model(str(asked), known[:1])
     model = language_model(call.models, source, call.settings)
     call.headers[DEVICE_HEADER] = model.device
     return model
@@ -174,7 +172,7 @@ def _job(call: LocalCall) -> _Job:
     name = call.models.chat_model
     messages = messages_of(call, body)
     _refuse_fields(call, body, name)
-    model = loaded(call, body.get("model"), name)
+    model = loaded(call, body.get("model"))
     if not model.template:
         raise call.unsupported(
             f"{name} has no chat template: it continues texts and does not converse.",
@@ -240,25 +238,16 @@ def _template_options(
 
 def _for_template(call: LocalCall, message: dict[str, Any], name: str) -> dict[str, Any]:
     """Return *message* as chat templates read it: content as text, arguments as objects."""
-    content = message.get("content")
-    if content is None:
-        content = ""
-    if isinstance(content, list):
-        texts = []
-        for part in content:
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind != "text" or not isinstance(part.get("text"), str):
-                raise call.unsupported(
-                    f"{name} reads text only, not content of type {kind!r}.",
-                    "Leave it out, or use a server with a model that can see or hear.",
-                    param="messages",
-                    model=name,
-                )
-            texts.append(part["text"])
-        content = "\n\n".join(texts)
-    if not isinstance(content, str):
-        raise call.bad("content must be text or a list of parts.", "messages")
-    made = {**message, "content": content}
+
+    def cannot(kind: object) -> APIError:
+        return call.unsupported(
+            f"{name} reads text only, not content of type {kind!r}.",
+            "Leave it out, or use a server with a model that can see or hear.",
+            param="messages",
+            model=name,
+        )
+
+    made = {**message, "content": text_of(call, message, cannot)}
     if message.get("tool_calls"):
         made["tool_calls"] = [_with_object(each) for each in message["tool_calls"]]
     return made

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared_core.embeddings.similarity import normalize as unit
 from shared_core.local.call import LocalCall
-from shared_core.local.hub import is_hub_id
+from shared_core.local.models import MINILM, names_of
 
 if TYPE_CHECKING:
     from shared_core.local.embedder import Direction, Embedder
@@ -90,12 +90,8 @@ def _check_model(call: LocalCall, body: Mapping[str, Any]) -> None:
     path = unquote(urlsplit(call.request.url).path)
     in_path = re.search(r"/models/(.+)/pipeline/", path)
     asked = body.get("model") or (in_path and in_path[1]) or call.request.model
-    models = call.models
-    known = [models.embedding_model]
-    if models.embeddings is None:
-        known += _ALIASES
-    elif is_hub_id(str(models.embeddings)):
-        known.append(str(models.embeddings).partition("@")[0])
+    source = call.models.embeddings
+    known = [MINILM, *_ALIASES] if source is None else names_of(source)
     if asked is not None and asked not in known:
         raise call.unknown_model(str(asked), known[:1])
 

@@ -177,6 +177,12 @@ def name_of(source: Source) -> str:
     return "local/" + re.sub(r"[^\w.-]+", "-", Path(last).name)
 
 
+def names_of(source: Source) -> list[str]:
+    """Return the names that a model may be asked for by: ours first, then its Hub id."""
+    text = os.fspath(source)
+    return [name_of(text), *([text.partition("@")[0]] if is_hub_id(text) else [])]
+
+
 def folder_of(source: Source) -> Path:
     """Return the folder that *source* names.
 

@@ -14,7 +14,7 @@ from shared_core.local.failures import LocalModelError
 from shared_core.local.models import READER
 from shared_core.local.prompt import parse
 from shared_core.local.reader import answer, count_tokens
-from shared_core.local.shapes import DONE, chat_envelope, event, messages_of
+from shared_core.local.shapes import DONE, chat_envelope, event, messages_of, text_of
 
 if TYPE_CHECKING:
     from shared_core.local.embedder import Embedder
@@ -134,18 +134,10 @@ def _cannot(deed: str, param: str, call: LocalCall) -> UnsupportedFeatureError:
 
 
 def _message(item: dict[str, Any], call: LocalCall) -> tuple[str, str]:
-    content = item.get("content")
-    if content is None or isinstance(content, str):
-        return item["role"], content or ""
-    if not isinstance(content, list):
-        raise call.bad("content must be text or a list of parts.", "messages")
-    texts = []
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(part.get("text"), str):
-            raise _cannot(f"read content of type {kind!r}", "messages", call)
-        texts.append(part["text"])
-    return item["role"], "\n\n".join(texts)
+    text = text_of(
+        call, item, lambda kind: _cannot(f"read content of type {kind!r}", "messages", call)
+    )
+    return item["role"], text
 
 
 def _cut(text: str, body: Mapping[str, Any]) -> tuple[str, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pydantic_core
 
+from shared_core.errors import APIError
 from shared_core.local.call import LocalCall
 
 DONE = b"data: [DONE]\n\n"
@@ -49,3 +51,31 @@ def messages_of(call: LocalCall, body: dict[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(item, dict) or not isinstance(item.get("role"), str):
             raise call.bad("A message must be an object with a role.", "messages")
     return messages
+
+
+def text_of(
+    call: LocalCall, message: Mapping[str, Any], cannot: Callable[[object], APIError]
+) -> str:
+    """Return the text of a message, its parts separated by blank lines.
+
+    Args:
+        call: For errors.
+        message: The message.
+        cannot: Makes the error for a part of another type than text.
+
+    Raises:
+        APIError: From *cannot*.
+        BadRequestError: The content is neither text nor parts.
+    """
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise call.bad("content must be text or a list of parts.", "messages")
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "text" or not isinstance(part.get("text"), str):
+            raise cannot(kind)
+        texts.append(part["text"])
+    return "\n\n".join(texts)

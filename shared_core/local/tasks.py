@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from shared_core.local.call import DEVICE_HEADER, LocalCall
-from shared_core.local.hub import is_hub_id
 from shared_core.local.loading import reranker, task_model
-from shared_core.local.models import RANKING, LocalModels, name_of
-
-
-def name(models: LocalModels, task: str) -> str:
-    """Return the name of the model of *task*."""
-    return name_of(models.tasks[task])
+from shared_core.local.models import RANKING, names_of
 
 
 def check_model(call: LocalCall, task: str, asked: object) -> None:
@@ -22,12 +16,9 @@ def check_model(call: LocalCall, task: str, asked: object) -> None:
         ModelNotFoundError: It is another one.
     """
     models = call.models
-    source = str(models.tasks[task])
-    known = {name(models, task), models.chat_model, models.embedding_model}
-    if is_hub_id(source):
-        known.add(source.partition("@")[0])
+    known = [*names_of(models.tasks[task]), models.chat_model, models.embedding_model]
     if asked and asked not in known:
-        raise call.unknown_model(str(asked), [name(models, task)])
+        raise call.unknown_model(str(asked), known[:1])
 
 
 def task(call: LocalCall) -> Any:

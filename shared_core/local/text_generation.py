@@ -104,7 +104,7 @@ def _job(call: LocalCall) -> _Job:
             )
     path = unquote(urlsplit(call.request.url).path)
     in_path = re.search(r"/models/(.+)$", path)
-    model = loaded(call, in_path[1] if in_path else None, call.models.chat_model)
+    model = loaded(call, in_path[1] if in_path else None)
     prompt = model.prompt(text)
     kept = parameters.get("truncate")
     return _Job(

@@ -26,7 +26,7 @@ from shared_core.local.embeddings import (
     openai_embeddings,
     sentence_similarity,
 )
-from shared_core.local.models import TASKS, LocalModels
+from shared_core.local.models import TASKS, LocalModels, name_of
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _handler(call: LocalCall) -> _Handler:
 def _models(call: LocalCall) -> Any:
     models = call.models
     listed = [_entry(models.chat_model, "text"), _entry(models.embedding_model, "embeddings")]
-    listed += [_entry(tasks.name(models, task)) for task in models.tasks]
+    listed += [_entry(name_of(source)) for source in models.tasks.values()]
     name = unquote(urlsplit(call.request.url).path).rstrip("/").partition("/v1/models/")[2]
     if not name:
         return {"object": "list", "data": listed}
