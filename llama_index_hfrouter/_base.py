@@ -93,6 +93,18 @@ def local_models(data: Mapping[str, Any]) -> LocalModels | None:
     return LocalModels.of(local)
 
 
+def _refuse_credentials(name: str, address: Any) -> None:
+    # The client refuses them too, but only when it is made: a repr or dump may come first.
+    if isinstance(address, str) and "@" in address.partition("://")[2].partition("/")[0]:
+        from shared_core import InvalidSettingError
+
+        raise InvalidSettingError(
+            f"{name} contains a user name or password",
+            guidance="Pass the credential with api_key= instead.",
+            setting=name,
+        )
+
+
 def missing(name: str) -> Exception:
     """Return the error for a model that was not named."""
     from shared_core import InvalidSettingError
@@ -140,13 +152,13 @@ class RouterComponent(BaseComponent):
     base_url: str | None = Field(default=None, description="Where requests go.")
     provider: str | None = Field(default=None, description="Serving provider.")
     bill_to: str | None = Field(default=None, description="Organisation that pays.")
-    timeout: float | None = Field(default=300.0, description="Seconds; None waits for ever.")
+    timeout: float | None = Field(default=300.0, gt=0, description="Seconds; None waits for ever.")
     max_retries: int = Field(default=0, ge=0, description="Attempts after the first.")
-    connect_timeout: float | None = Field(default=None, exclude=True)
+    connect_timeout: float | None = Field(default=None, gt=0)
     retry: Any = Field(default=None, exclude=True, repr=False)
     resilience: Any = Field(default=None, exclude=True, repr=False)
-    hub_url: str | None = Field(default=None, exclude=True)
-    user_agent: str | None = Field(default=None, exclude=True)
+    hub_url: str | None = Field(default=None)
+    user_agent: str | None = Field(default=None)
     proxy: Any = Field(default=None, exclude=True, repr=False)
     tls: Any = Field(default=None, exclude=True, repr=False)
     limits: Any = Field(default=None, exclude=True, repr=False)
@@ -183,6 +195,8 @@ class RouterComponent(BaseComponent):
                     f"{name} and {field} are one setting, given twice", setting=name
                 )
             accepted[field] = value
+        for name in ("base_url", "hub_url"):
+            _refuse_credentials(name, accepted.get(name))
         super().__init__(**accepted)
 
     def _client(self) -> RouterClient:

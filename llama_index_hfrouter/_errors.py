@@ -5,7 +5,14 @@ The framework has no error classes for models; its programs raise ``ValueError``
 
 from __future__ import annotations
 
-from shared_core import InvalidSettingError, ModelOutputError, StructuredOutputError
+from typing import Any
+
+from shared_core import (
+    InvalidSettingError,
+    ModelOutputError,
+    StructuredOutputError,
+    ToolArgumentsError,
+)
 
 
 class StructuredPredictError(StructuredOutputError, ValueError):
@@ -16,6 +23,22 @@ class NoToolCallError(ModelOutputError, ValueError):
     """The model was expected to call a tool and wrote text."""
 
     guidance = "Set tool_required=True, use a model that calls tools, or read the text."
+
+
+class ToolCallArgumentsError(ToolArgumentsError, ValueError):
+    """A finished answer calls a tool with arguments that are not a JSON object.
+
+    Either the answer was cut off inside them, or the model wrote something else.
+
+    Attributes:
+        response: The whole answer, a ``ChatResponse``.
+    """
+
+    def __init__(
+        self, message: str, *, response: Any, guidance: str | None = None, text: str, tool: str
+    ) -> None:
+        super().__init__(message, guidance=guidance, text=text, tool=tool)
+        self.response = response
 
 
 class RerankInputError(InvalidSettingError, ValueError):

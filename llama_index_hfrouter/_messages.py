@@ -8,7 +8,7 @@ Image, Audio, Video   a media part; URLs are passed on, never fetched
 Document              its text if it is text, else a file part
 Citable, Citation     their content, headed by title and source
 Thinking              left out, or sent back as reasoning with ``send_reasoning``
-ToolCall              a tool call of the assistant
+ToolCall              a tool call of the assistant; in another role it is refused
 CachePoint            nothing: providers behind the router cache by themselves
 ====================  =====================================================================
 
@@ -22,7 +22,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pydantic_core
 from llama_index.core.base.llms.types import (
     AudioBlock,
     CachePoint,
@@ -101,6 +100,7 @@ def to_core(messages: Sequence[ChatMessage], *, send_reasoning: bool = False) ->
 
 def _plain(message: ChatMessage, role: str, where: str) -> CoreMessage:
     parts = _parts(message, where)
+    _refuse_calls(message, role, where)
     if role != "user":
         _refuse_media(parts, role, where)
     return CoreMessage(role, _content(parts), name=message.additional_kwargs.get("name"))
@@ -130,6 +130,7 @@ def _tool_result(
     call_id = given.get("tool_call_id") or (unanswered[0] if unanswered else "call_0")
     if call_id in unanswered:
         unanswered.remove(call_id)
+    _refuse_calls(message, "tool", where)
     texts: list[str] = []
     others: list[Part] = []
     for part in _parts(message, where):
@@ -141,6 +142,15 @@ def _tool_result(
         media += [TextPart(f"Returned by tool call {call_id}:"), *others]
         texts = texts or ["The result is in the next user message."]
     return CoreMessage("tool", "\n".join(texts), name=given.get("name"), tool_call_id=call_id)
+
+
+def _refuse_calls(message: ChatMessage, role: str, where: str) -> None:
+    if any(isinstance(block, ToolCallBlock) for block in message.blocks):
+        raise refused(
+            where,
+            f"a message of role {role} calls no tools",
+            "Move the ToolCallBlock into an assistant message.",
+        )
 
 
 def _refuse_media(parts: list[Part], role: str, where: str) -> None:
@@ -207,6 +217,8 @@ def _tool_calls(message: ChatMessage, where: str) -> list[ToolCall]:
             for number, block in enumerate(blocks)
         ]
     legacy = message.additional_kwargs.get("tool_calls") or []
+    if not legacy and message.additional_kwargs.get("function_call"):
+        legacy = [message.additional_kwargs["function_call"]]  # OpenAI's form before tools
     return [_legacy_call(call, number, where) for number, call in enumerate(legacy)]
 
 
@@ -238,12 +250,18 @@ def _arguments_text(arguments: Any) -> str:
 
 
 def parsed_arguments(text: str) -> dict[str, Any] | str:
-    """Return the arguments of a complete call as a dict, or the text if it is not an object."""
+    """Return the arguments of a complete call as a dict, or the text if it is not an object.
+
+    Nothing and ``null`` mean no arguments; JSON that was encoded twice is decoded twice.
+    """
+    from shared_core import ToolArgumentsError
+
+    if text.strip() == "null":
+        return {}
     try:
-        value = pydantic_core.from_json(text or "{}")
-    except ValueError:
+        return ToolCall("", "", text).parse()
+    except ToolArgumentsError:
         return text
-    return value if isinstance(value, dict) else text
 
 
 def call_dict(call_id: str, name: str, arguments: str) -> dict[str, Any]:
@@ -288,8 +306,9 @@ def chat_response(completion: ChatCompletion) -> ChatResponse:
         logprobs=logprobs_of(completion.choices[0].logprobs),
         additional_kwargs={
             **usage_counters(usage),
+            # Also None is told: the answer is whole, and so are the arguments of its calls.
+            "finish_reason": completion.finish_reason,
             **known(
-                finish_reason=completion.finish_reason,
                 request_id=completion.request_id,
                 inference_provider=completion.provider,
                 model=completion.model,

@@ -36,7 +36,7 @@ dispatcher = get_dispatcher(__name__)
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _MAX_NAME = 64
-"""Longest name of a JSON schema, as OpenAI's API defines it."""
+"""Longest name of a JSON schema and of a function, as OpenAI's API defines them."""
 _THINK_END = "</think>"
 
 Way = Literal["schema", "tools", "text"]
@@ -205,7 +205,9 @@ def _response_format(output_cls: type[BaseModel]) -> dict[str, Any]:
 def _tool(output_cls: type[BaseModel]) -> Any:
     from llama_index.core.program.function_program import get_function_tool
 
-    return get_function_tool(output_cls)
+    tool = get_function_tool(output_cls)
+    tool.metadata.name = _NOT_IN_NAMES.sub("_", tool.metadata.name or "")[:_MAX_NAME]
+    return tool
 
 
 def _object(output_cls: type[Model], response: ChatResponse) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
+from llama_index_hfrouter._messages import parsed_arguments
 from llama_index_hfrouter._stream import afirst_calls, first_call_only, first_calls
 from llama_index_hfrouter._structured import StructuredPredicting
 
@@ -109,9 +111,9 @@ class ToolCalling(StructuredPredicting):
     ) -> list[ToolSelection]:
         """Return the tool calls of *response*, which may be a piece of a stream.
 
-        While a call is still arriving, its arguments are those that are readable so far. In a
-        finished answer, arguments that are not a JSON object count as none: half of a path or
-        of a number must not reach a tool.
+        While a call is still arriving, its arguments are those that are readable so far, and
+        nothing is raised for them. In a finished answer, arguments that are not a JSON object
+        are refused: a tool must run neither with half of a path nor with nothing.
 
         Args:
             response: A whole answer, or any response of a stream.
@@ -120,14 +122,15 @@ class ToolCalling(StructuredPredicting):
 
         Raises:
             NoToolCallError: There is none (only if *error_on_no_tool_call*).
+            ToolCallArgumentsError: The answer is finished, and the arguments of a call are cut
+                off or no JSON object.
         """
-        finished = "finish_reason" in response.additional_kwargs
         calls = list(_calls(response.message))
         selections = [
             ToolSelection(
                 tool_id=call_id or f"call_{number}",
                 tool_name=name,
-                tool_kwargs=_kwargs(arguments, finished),
+                tool_kwargs=_kwargs(name, arguments, response),
             )
             for number, (call_id, name, arguments) in enumerate(calls)
             if name
@@ -169,14 +172,36 @@ def _calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
     return found
 
 
-def _kwargs(arguments: Any, finished: bool) -> dict[str, Any]:
-    if isinstance(arguments, dict):
-        return arguments
+def _kwargs(name: str, arguments: Any, response: ChatResponse) -> dict[str, Any]:
+    if "finish_reason" in response.additional_kwargs:
+        return _whole_kwargs(name, arguments, response)
     if not isinstance(arguments, str):
-        return {}
+        return arguments if isinstance(arguments, dict) else {}
     try:
-        partial: Any = "off" if finished else "trailing-strings"
-        value = pydantic_core.from_json(arguments, allow_partial=partial)
+        value = pydantic_core.from_json(arguments, allow_partial="trailing-strings")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _whole_kwargs(name: str, arguments: Any, response: ChatResponse) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+    value = arguments if isinstance(arguments, dict) else parsed_arguments(text)
+    if isinstance(value, dict):
+        return value
+    from llama_index_hfrouter._errors import ToolCallArgumentsError
+
+    if response.additional_kwargs["finish_reason"] == "length":
+        raise ToolCallArgumentsError(
+            f"the answer was cut off (finish_reason 'length') in the arguments of tool {name!r}",
+            guidance="Raise max_tokens, or ask for less in one call.",
+            response=response,
+            text=text,
+            tool=name,
+        )
+    raise ToolCallArgumentsError(
+        f"the arguments of tool {name!r} are not a JSON object",
+        response=response,
+        text=text,
+        tool=name,
+    )

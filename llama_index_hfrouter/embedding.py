@@ -31,7 +31,16 @@ DEFAULT_MAX_CONCURRENCY = 8
 
 # None of these changes a vector: they stay out of ``to_dict``, which is the ingestion
 # cache's key.
-_WITHOUT_MEANING = ("bill_to", "timeout", "max_retries", "max_concurrency", "num_workers")
+_WITHOUT_MEANING = (
+    "bill_to",
+    "timeout",
+    "connect_timeout",
+    "max_retries",
+    "hub_url",
+    "user_agent",
+    "max_concurrency",
+    "num_workers",
+)
 
 
 class _Gates:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
 
 from llama_index_hfrouter import HFRouter
+from shared_core import ToolArgumentsError
 from tests.llama_index.stub_server import StubRouter, call, say
 from tests.llama_index.test_messages import PNG
 
@@ -233,6 +234,40 @@ async def test_a_failing_tool_is_told_to_the_model(stub: StubRouter) -> None:
     answer, _ = await run(agent, "Try.")
     assert answer == "It failed."
     assert "no 1" in stub.last["messages"][-1]["content"]
+
+
+TORN = [
+    ('{"path": "/home/us', "length", "cut off"),
+    ('{"path": "/home/us', "tool_calls", "not a JSON object"),
+    ("delete everything", "stop", "not a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "finish", "words"), TORN)
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("kind", ["agent", "workflow", "program"])
+async def test_a_torn_call_runs_no_tool(
+    kind: str, streaming: bool, arguments: str, finish: str, words: str, stub: StubRouter
+) -> None:
+    ran: list[str] = []
+
+    def delete(path: str = "/") -> str:
+        """Delete a file."""
+        ran.append(path)
+        return "deleted"
+
+    torn = {"id": "c", "type": "function", "function": {"name": "delete", "arguments": arguments}}
+    stub.chat(say("I delete.", calls=[torn], finish=finish))
+    llm = HFRouter("org/model", base_url=stub.base_url)
+    agent: Any = FunctionAgent(name="a", tools=[delete], llm=llm, streaming=streaming)
+    with pytest.raises(ToolArgumentsError, match=words) as caught:
+        if kind == "program":
+            await llm.apredict_and_call([FunctionTool.from_defaults(delete)], user_msg="Delete it.")
+        else:
+            await run(agent if kind == "agent" else AgentWorkflow(agents=[agent]), "Delete it.")
+    assert ran == []
+    assert len(stub.bodies) == 1
+    assert (caught.value.tool, caught.value.text) == ("delete", arguments)
 
 
 REACT = (

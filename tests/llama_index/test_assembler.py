@@ -18,9 +18,18 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.callbacks.token_counting import get_tokens_from_response
 
 from llama_index_hfrouter import HFRouter
+from llama_index_hfrouter._errors import ToolCallArgumentsError
 from llama_index_hfrouter._messages import chat_response, completion_response
 from llama_index_hfrouter._stream import Assembler, first_call_only
-from shared_core import ChatChunk, ChatCompletion, Choice, ToolCall, ToolCallDelta, Usage
+from shared_core import (
+    ChatChunk,
+    ChatCompletion,
+    Choice,
+    ToolArgumentsError,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 from shared_core import ChatMessage as CoreMessage
 
 LLM = HFRouter("a/b")
@@ -159,10 +168,9 @@ def response_with(arguments: Any, **extra: Any) -> ChatResponse:
     return ChatResponse(message=message, additional_kwargs=extra)
 
 
-@given(text=st.text(), finished=st.booleans())
-def test_reading_calls_never_raises_and_kwargs_is_always_a_dict(text: str, finished: bool) -> None:
-    extra = {"finish_reason": "stop"} if finished else {}
-    (found,) = LLM.get_tool_calls_from_response(response_with(text, **extra))
+@given(text=st.text())
+def test_reading_arriving_calls_never_raises_and_kwargs_is_always_a_dict(text: str) -> None:
+    (found,) = LLM.get_tool_calls_from_response(response_with(text))
     assert isinstance(found.tool_kwargs, dict)
     assert found.tool_id
 
@@ -174,9 +182,44 @@ def test_any_prefix_of_the_arguments_is_readable(cut: int) -> None:
     assert isinstance(found.tool_kwargs, dict)
 
 
-def test_torn_arguments_of_a_finished_answer_do_not_reach_a_tool() -> None:
-    response = response_with('{"path": "/home/us', finish_reason="length")
-    assert LLM.get_tool_calls_from_response(response)[0].tool_kwargs == {}
+@pytest.mark.parametrize("text", ['{"path": "/home/us', "not json", "[1]", "7"])
+@pytest.mark.parametrize("reason", ["length", "tool_calls", "stop", None])
+@pytest.mark.parametrize("on_absence", [True, False])
+def test_torn_arguments_of_a_finished_answer_are_refused(
+    text: str, reason: str | None, on_absence: bool
+) -> None:
+    response = response_with(text, finish_reason=reason)
+    with pytest.raises(ToolCallArgumentsError) as caught:
+        LLM.get_tool_calls_from_response(response, error_on_no_tool_call=on_absence)
+    error = caught.value
+    assert (error.tool, error.text, error.response) == ("f", text, response)
+    assert ("cut off" in str(error), "max_tokens" in str(error)) == ((reason == "length"),) * 2
+    assert isinstance(error, ToolArgumentsError)
+    assert isinstance(error, ValueError)
+    assert not isinstance(error, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", {}), (" null ", {}), ('{"x": 1}', {"x": 1}), ('"{\\"x\\": 1}"', {"x": 1})],
+)
+def test_odd_ways_to_write_arguments_are_understood(text: str, expected: dict[str, int]) -> None:
+    whole = chat_response(completion(tool_calls=[ToolCall("i", "f", text)]))
+    streamed = collect(
+        ChatChunk(tool_calls=[ToolCallDelta(0, "i", "f", text)]),
+        ChatChunk(finish_reason="tool_calls"),
+    )[-1]
+    listed = response_with(text, finish_reason="tool_calls")
+    for response in (whole, streamed, listed):
+        assert LLM.get_tool_calls_from_response(response)[0].tool_kwargs == expected
+
+
+@pytest.mark.parametrize("reason", ["length", "tool_calls", None])
+def test_a_whole_answer_is_finished_whatever_its_reason(reason: str | None) -> None:
+    torn = completion(tool_calls=[ToolCall("i", "f", '{"path": "/home/us')])
+    torn.choices[0].finish_reason = reason
+    with pytest.raises(ToolCallArgumentsError):
+        LLM.get_tool_calls_from_response(chat_response(torn))
 
 
 def test_deep_nesting_does_not_raise() -> None:

@@ -295,6 +295,7 @@ def test_the_ingestion_key_is_stable_and_free_of_secrets() -> None:
         {"api_key": "hf_one"},
         {"api_key": "hf_two"},
         {"timeout": 1.0, "max_retries": 3, "bill_to": "x"},
+        {"connect_timeout": 1.0, "hub_url": "https://hub.example.org", "user_agent": "mine/1"},
         {"num_workers": 4, "max_concurrency": 2},
         {"default_headers": {"X-A": "b"}},
         {"embeddings_cache": SimpleKVStore()},

@@ -414,10 +414,23 @@ def test_base_fields_are_accepted() -> None:
     assert llm.callback_manager is not None
 
 
-@pytest.mark.parametrize("temperature", [-0.1, 2.1])
-def test_values_out_of_range_are_refused_early(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature"):
-        HFRouter("a/b", temperature=temperature)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", -0.1),
+        ("temperature", 2.1),
+        ("top_p", 1.5),
+        ("max_tokens", 0),
+        ("timeout", 0),
+        ("connect_timeout", -1),
+        ("max_retries", -1),
+        ("context_window", 0),
+        ("policy", "quickest"),
+    ],
+)
+def test_values_out_of_range_are_refused_early(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        HFRouter("a/b", **{name: value})
 
 
 # --- what the router knows --------------------------------------------------------------

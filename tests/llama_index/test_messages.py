@@ -253,6 +253,24 @@ def test_a_call_that_is_none_is_refused() -> None:
         to_core([message])
 
 
+@pytest.mark.parametrize("role", ["system", "user", "tool"])
+def test_a_tool_call_outside_an_assistant_message_is_refused(role: str) -> None:
+    blocks = [TextBlock(text="x"), ToolCallBlock(tool_name="f", tool_kwargs={})]
+    with pytest.raises(InvalidSettingError, match=r"messages\[0\].* calls no tools"):
+        to_core([ChatMessage(role=role, blocks=blocks)])
+
+
+def test_the_function_call_of_old_histories_is_a_tool_call() -> None:
+    call = {"name": "f", "arguments": '{"a": 1}'}
+    conversation = [
+        ChatMessage(role="assistant", additional_kwargs={"function_call": call}),
+        ChatMessage(role="function", content="1", additional_kwargs={"name": "f"}),
+    ]
+    asked, answered = to_core(conversation)
+    assert [(made.name, made.parse()) for made in asked.tool_calls] == [("f", {"a": 1})]
+    assert answered.tool_call_id == asked.tool_calls[0].id
+
+
 def test_history_is_not_changed() -> None:
     conversation = [
         ChatMessage(role="system", content="s"),

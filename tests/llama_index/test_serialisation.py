@@ -13,7 +13,8 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.rate_limiter import TokenBucketRateLimiter
 from pydantic import SecretStr
 
-from llama_index_hfrouter import HFRouter, HFRouterEmbedding
+from llama_index_hfrouter import HFRouter, HFRouterEmbedding, HFRouterRerank
+from shared_core import InvalidSettingError
 from tests.llama_index.stub_server import StubRouter, say
 
 SECRET = "hf_verysecret"
@@ -97,6 +98,22 @@ def test_from_dict_of_to_dict_is_the_same_embedding() -> None:
     assert again.embed_batch_size == embedding.embed_batch_size
     assert again.query_instruction == "q: "
     assert HFRouterEmbedding.class_name() == "HFRouterEmbedding"
+
+
+def test_connection_settings_that_are_no_secret_survive_a_dump() -> None:
+    llm = HFRouter("a/b", connect_timeout=3.0, hub_url="https://hub.example.org", user_agent="m/1")
+    again = HFRouter.from_dict(llm.to_dict())
+    assert (again.connect_timeout, again.user_agent) == (3.0, "m/1")
+    assert again.hub_url == "https://hub.example.org"
+
+
+@pytest.mark.parametrize("kind", [HFRouter, HFRouterEmbedding, HFRouterRerank])
+@pytest.mark.parametrize("name", ["base_url", "hub_url"])
+def test_an_address_with_a_password_is_refused_unseen(kind: Any, name: str) -> None:
+    with pytest.raises(InvalidSettingError, match="user name or password") as caught:
+        kind("a/b", **{name: f"https://user:{SECRET}@127.0.0.1/v1"})
+    assert SECRET not in str(caught.value)
+    kind("a/b", **{name: "https://127.0.0.1/@org/v1"})
 
 
 def use(llm: HFRouter) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from llama_index_hfrouter import HFRouter
 from shared_core import StructuredOutputError
 from tests.llama_index.conftest import Recorder
-from tests.llama_index.stub_server import StubRouter, call, say
+from tests.llama_index.stub_server import NAME, StubRouter, call, say
 
 pytestmark = pytest.mark.anyio
 
@@ -46,11 +46,12 @@ def make(stub: StubRouter, **options: Any) -> HFRouter:
     return HFRouter("org/model", base_url=stub.base_url, **options)
 
 
-async def four_ways(llm: HFRouter, **options: Any) -> list[Any]:
-    found: list[Any] = [llm.structured_predict(Person, PROMPT, who="Ada", **options)]
-    found.append(await llm.astructured_predict(Person, PROMPT, who="Ada", **options))
-    found.append(list(llm.stream_structured_predict(Person, PROMPT, who="Ada", **options)))
-    stream = await llm.astream_structured_predict(Person, PROMPT, who="Ada", **options)
+async def four_ways(llm: HFRouter, output_cls: Any = Person, **options: Any) -> list[Any]:
+    asked = (output_cls, PROMPT)
+    found: list[Any] = [llm.structured_predict(*asked, who="Ada", **options)]
+    found.append(await llm.astructured_predict(*asked, who="Ada", **options))
+    found.append(list(llm.stream_structured_predict(*asked, who="Ada", **options)))
+    stream = await llm.astream_structured_predict(*asked, who="Ada", **options)
     found.append([item async for item in stream])
     return found
 
@@ -204,6 +205,21 @@ async def test_without_tools_json_is_asked_for_in_words(options: Any, stub: Stub
     for body in stub.bodies:
         assert not {"tools", "response_format"} & body.keys()
         assert body["messages"][0]["content"] == "s"
+
+
+async def test_long_and_foreign_names_are_made_acceptable(stub: StubRouter) -> None:
+    for name in ("Über_" + "x" * 80, "a b"):
+        named = type(name, (Person,), {})
+        for json_schema in ("on", "off"):
+            stub.chat(say(ADA))
+            found = await four_ways(make(stub, json_schema=json_schema), output_cls=named)
+            assert [type(one) for one in found[:2]] == [named, named]
+            for body in stub.bodies[-4:]:
+                sent = (
+                    body.get("response_format", {}).get("json_schema")
+                    or body["tools"][0]["function"]
+                )
+                assert NAME.fullmatch(sent["name"])
 
 
 def test_names_of_schemas_are_made_acceptable(stub: StubRouter) -> None:
