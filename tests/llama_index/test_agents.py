@@ -78,6 +78,7 @@ async def run(agent: Any, text: str, **options: Any) -> tuple[str, list[Any]]:
     return str(await handler), events
 
 
+@pytest.mark.rule("function-agent")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_function_agent_calls_a_tool_on_the_real_server(
     streaming: bool, taught: HFRouter
@@ -91,6 +92,7 @@ async def test_function_agent_calls_a_tool_on_the_real_server(
     assert deltas == ("It is 21 degrees in Paris." if streaming else "")
 
 
+@pytest.mark.rule("parallel-tools")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_function_agent_calls_two_tools_at_once_on_the_real_server(
     streaming: bool, taught: HFRouter
@@ -102,6 +104,7 @@ async def test_function_agent_calls_two_tools_at_once_on_the_real_server(
     assert sorted(called) == ["get_time", "get_weather"]
 
 
+@pytest.mark.rule("two-tool-steps")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_function_agent_takes_two_tool_steps_on_the_real_server(
     streaming: bool, taught: HFRouter
@@ -113,6 +116,7 @@ async def test_function_agent_takes_two_tool_steps_on_the_real_server(
     assert [result.tool_name for result in results] == ["get_weather", "get_time"]
 
 
+@pytest.mark.rule("agent-workflow")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_agent_workflow_on_the_real_server(streaming: bool, taught: HFRouter) -> None:
     agent = FunctionAgent(name="a", tools=[WEATHER, TIME], llm=taught, streaming=streaming)
@@ -147,6 +151,7 @@ def llm(stub: StubRouter) -> HFRouter:
     return HFRouter("org/model", base_url=stub.base_url)
 
 
+@pytest.mark.rule("two-tool-steps", "agent-events-json")
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("kind", ["agent", "workflow"])
 async def test_two_tool_steps(kind: str, streaming: bool, llm: HFRouter, stub: StubRouter) -> None:
@@ -167,6 +172,7 @@ async def test_two_tool_steps(kind: str, streaming: bool, llm: HFRouter, stub: S
         json.loads(event.model_dump_json())
 
 
+@pytest.mark.rule("agent-workflow")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_workflow_from_tools_and_hand_off(streaming: bool, stub: StubRouter) -> None:
     stub.chat(
@@ -184,6 +190,7 @@ async def test_workflow_from_tools_and_hand_off(streaming: bool, stub: StubRoute
     assert {event.current_agent_name for event in events if hasattr(event, "current_agent_name")}
 
 
+@pytest.mark.rule("initial-tool-choice")
 async def test_initial_tool_choice_and_no_parallel_calls(stub: StubRouter) -> None:
     stub.chat(
         call(("add", {"a": 2, "b": 3}), ("times", {"a": 1, "b": 1})),
@@ -201,6 +208,7 @@ async def test_initial_tool_choice_and_no_parallel_calls(stub: StubRouter) -> No
     assert "tool_choice" not in stub.bodies[1]
 
 
+@pytest.mark.rule("agent-thinking")
 async def test_reasoning_reaches_the_agents_stream(stub: StubRouter) -> None:
     stub.chat(say("Four.", reasoning=["two and ", "two"]))
     agent = FunctionAgent(tools=[add], llm=HFRouter("org/model", base_url=stub.base_url))
@@ -210,6 +218,7 @@ async def test_reasoning_reaches_the_agents_stream(stub: StubRouter) -> None:
     assert streams[-1].raw["usage"]["total_tokens"] == 18
 
 
+@pytest.mark.rule("agent-tool-image")
 async def test_a_tool_that_returns_an_image(stub: StubRouter) -> None:
     def plot() -> Any:
         """Plot."""
@@ -224,6 +233,7 @@ async def test_a_tool_that_returns_an_image(stub: StubRouter) -> None:
     assert media["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
 
 
+@pytest.mark.rule("failing-tools")
 async def test_a_failing_tool_is_told_to_the_model(stub: StubRouter) -> None:
     def broken(x: int) -> int:
         """Break."""
@@ -243,6 +253,7 @@ TORN = [
 ]
 
 
+@pytest.mark.rule("cut-calls-run-nothing")
 @pytest.mark.parametrize(("arguments", "finish", "words"), TORN)
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("kind", ["agent", "workflow", "program"])
@@ -277,6 +288,7 @@ REACT = (
 )
 
 
+@pytest.mark.rule("react-agent")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_react_agent_with_two_steps(streaming: bool, stub: StubRouter) -> None:
     stub.chat(*REACT)
@@ -293,6 +305,7 @@ MEMORY = (say("Hello Ada."), say("You are Ada."))
 REMEMBERED = ["I am Ada.", "Hello Ada.", "Who am I?"]
 
 
+@pytest.mark.rule("context-window-default", "agent-memory", "memory-and-pydantic")
 async def test_agents_remember_with_a_memory_of_their_own(stub: StubRouter) -> None:
     stub.chat(*MEMORY)
     llm = HFRouter("org/model", base_url=stub.base_url)
@@ -306,6 +319,7 @@ async def test_agents_remember_with_a_memory_of_their_own(stub: StubRouter) -> N
 
 
 # Core cannot write a memory as JSON with pydantic 2.14 (trap 2), and says so.
+@pytest.mark.rule("agent-context", "memory-and-pydantic")
 @pytest.mark.filterwarnings("ignore:Skipping serialization of known unserializable key")
 @pytest.mark.parametrize("through_json", [False, True])
 async def test_a_context_remembers_where_core_can_write_it(
@@ -329,6 +343,7 @@ async def test_a_context_remembers_where_core_can_write_it(
         assert said == REMEMBERED
 
 
+@pytest.mark.rule("agent-messages-json")
 async def test_tool_messages_survive_json(stub: StubRouter) -> None:
     stub.chat(*TWO_STEPS)
     llm = HFRouter("org/model", base_url=stub.base_url)

@@ -47,6 +47,7 @@ def usage_chunk() -> ChatChunk:
     )
 
 
+@pytest.mark.rule("cumulative")
 def test_message_is_cumulative_and_delta_is_new_text_only() -> None:
     found = collect(
         ChatChunk(), ChatChunk(text="Hel"), ChatChunk(text="lo"), ChatChunk(finish_reason="stop")
@@ -55,6 +56,7 @@ def test_message_is_cumulative_and_delta_is_new_text_only() -> None:
     assert [r.message.content for r in found] == ["", "Hel", "Hello", "Hello"]
 
 
+@pytest.mark.rule("raw-is-the-chunk", "usage-last")
 def test_the_usage_chunk_yields_the_same_cumulative_message() -> None:
     found = collect(ChatChunk(text="Hi"), ChatChunk(finish_reason="stop"), usage_chunk())
     assert found[-1].message == found[-2].message
@@ -65,11 +67,13 @@ def test_the_usage_chunk_yields_the_same_cumulative_message() -> None:
     assert found[-1].additional_kwargs["total_tokens"] == 7
 
 
+@pytest.mark.rule("usage-last")
 def test_usage_survives_a_later_chunk_without_it() -> None:
     found = collect(usage_chunk(), ChatChunk(finish_reason="stop", raw={"choices": [{}]}))
     assert get_tokens_from_response(found[-1]) == (3, 4)
 
 
+@pytest.mark.rule("thinking-delta")
 def test_thinking_goes_into_block_and_thinking_delta() -> None:
     found = collect(
         ChatChunk(reasoning="a"), ChatChunk(reasoning="b"), ChatChunk(text="c"), usage_chunk()
@@ -82,6 +86,7 @@ def test_thinking_goes_into_block_and_thinking_delta() -> None:
     assert (thinking.content, thinking.num_tokens) == ("ab", 2)
 
 
+@pytest.mark.rule("tools-streamed", "calls-in-both-places")
 def test_calls_grow_in_blocks_and_in_additional_kwargs() -> None:
     found = collect(
         ChatChunk(tool_calls=[ToolCallDelta(0, "i0", "add", '{"a": 1')]),
@@ -101,6 +106,7 @@ def test_calls_grow_in_blocks_and_in_additional_kwargs() -> None:
     assert all(r.delta == "" for r in found)
 
 
+@pytest.mark.rule("own-objects")
 def test_each_response_has_dictionaries_of_its_own() -> None:
     delta = ToolCallDelta(0, "i", "f", "{")
     found = collect(ChatChunk(tool_calls=[delta]), ChatChunk(text="x"), ChatChunk(text="y"))
@@ -116,6 +122,7 @@ def test_each_response_has_dictionaries_of_its_own() -> None:
     assert len({id(call) for call in calls}) == 3
 
 
+@pytest.mark.rule("own-objects")
 def test_later_chunks_do_not_change_earlier_messages() -> None:
     assembler = Assembler()
     first = assembler.add(ChatChunk(text="a", tool_calls=[ToolCallDelta(0, "i", "f", "{")]))
@@ -125,6 +132,7 @@ def test_later_chunks_do_not_change_earlier_messages() -> None:
     assert first.model_dump_json() == before
 
 
+@pytest.mark.rule("unchecked-objects")
 def test_what_is_assembled_equals_what_validation_builds() -> None:
     found = collect(
         ChatChunk(text="a", reasoning="r", tool_calls=[ToolCallDelta(0, "i", "f", "{}")])
@@ -137,6 +145,7 @@ def test_what_is_assembled_equals_what_validation_builds() -> None:
     assert ChatMessage.model_validate_json(found.message.model_dump_json()) == found.message
 
 
+@pytest.mark.rule("one-choice")
 def test_further_choices_do_not_mix_into_the_message() -> None:
     found = collect(ChatChunk(text="a"), ChatChunk(text="other", index=1), ChatChunk(text="b"))
     assert [r.delta for r in found] == ["a", "", "b"]
@@ -168,6 +177,7 @@ def response_with(arguments: Any, **extra: Any) -> ChatResponse:
     return ChatResponse(message=message, additional_kwargs=extra)
 
 
+@pytest.mark.rule("partial-calls")
 @given(text=st.text())
 def test_reading_arriving_calls_never_raises_and_kwargs_is_always_a_dict(text: str) -> None:
     (found,) = LLM.get_tool_calls_from_response(response_with(text))
@@ -175,6 +185,7 @@ def test_reading_arriving_calls_never_raises_and_kwargs_is_always_a_dict(text: s
     assert found.tool_id
 
 
+@pytest.mark.rule("partial-calls")
 @given(cut=st.integers(min_value=0, max_value=40))
 def test_any_prefix_of_the_arguments_is_readable(cut: int) -> None:
     text = '{"city": "Zürich", "days": [1, 2], "x": true}'[:cut]
@@ -182,6 +193,7 @@ def test_any_prefix_of_the_arguments_is_readable(cut: int) -> None:
     assert isinstance(found.tool_kwargs, dict)
 
 
+@pytest.mark.rule("torn-calls")
 @pytest.mark.parametrize("text", ['{"path": "/home/us', "not json", "[1]", "7"])
 @pytest.mark.parametrize("reason", ["length", "tool_calls", "stop", None])
 @pytest.mark.parametrize("on_absence", [True, False])
@@ -199,6 +211,7 @@ def test_torn_arguments_of_a_finished_answer_are_refused(
     assert not isinstance(error, RuntimeError)
 
 
+@pytest.mark.rule("odd-arguments")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("", {}), (" null ", {}), ('{"x": 1}', {"x": 1}), ('"{\\"x\\": 1}"', {"x": 1})],
@@ -214,6 +227,7 @@ def test_odd_ways_to_write_arguments_are_understood(text: str, expected: dict[st
         assert LLM.get_tool_calls_from_response(response)[0].tool_kwargs == expected
 
 
+@pytest.mark.rule("torn-calls")
 @pytest.mark.parametrize("reason", ["length", "tool_calls", None])
 def test_a_whole_answer_is_finished_whatever_its_reason(reason: str | None) -> None:
     torn = completion(tool_calls=[ToolCall("i", "f", '{"path": "/home/us')])
@@ -222,10 +236,12 @@ def test_a_whole_answer_is_finished_whatever_its_reason(reason: str | None) -> N
         LLM.get_tool_calls_from_response(chat_response(torn))
 
 
+@pytest.mark.rule("partial-calls")
 def test_deep_nesting_does_not_raise() -> None:
     assert LLM.get_tool_calls_from_response(response_with("[" * 100_000))[0].tool_kwargs == {}
 
 
+@pytest.mark.rule("foreign-calls")
 @pytest.mark.parametrize(
     "listed",
     [
@@ -239,6 +255,7 @@ def test_calls_are_read_from_additional_kwargs_without_blocks(listed: Any) -> No
     assert (found.tool_id, found.tool_name, found.tool_kwargs) == ("a", "f", {"x": 1})
 
 
+@pytest.mark.rule("no-call-error")
 def test_no_call_is_an_error_only_on_request() -> None:
     response = ChatResponse(message=ChatMessage(role="assistant", content="just text"))
     assert LLM.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
@@ -261,6 +278,7 @@ def completion(**message: Any) -> ChatCompletion:
     )
 
 
+@pytest.mark.rule("answer-shape", "tools-whole")
 def test_a_whole_answer_has_blocks_raw_usage_and_counters() -> None:
     call = ToolCall("i", "f", '{"a": 1}')
     response = chat_response(completion(content="hi", reasoning="r", tool_calls=[call]))
@@ -277,6 +295,7 @@ def test_a_whole_answer_has_blocks_raw_usage_and_counters() -> None:
     json.dumps(response.model_dump(mode="json"))
 
 
+@pytest.mark.rule("torn-calls")
 def test_invalid_arguments_stay_readable_as_text() -> None:
     response = chat_response(completion(tool_calls=[ToolCall("i", "f", '{"a": ')]))
     (block,) = response.message.blocks
@@ -284,6 +303,7 @@ def test_invalid_arguments_stay_readable_as_text() -> None:
     assert block.tool_kwargs == '{"a": '
 
 
+@pytest.mark.rule("answer-shape")
 def test_logprobs_in_both_forms() -> None:
     new = completion(content="a")
     new.choices[0].logprobs = {
@@ -303,6 +323,7 @@ def test_logprobs_in_both_forms() -> None:
     assert chat_response(old).logprobs == [found[0]]
 
 
+@pytest.mark.rule("completion-copies")
 def test_a_completion_does_not_change_the_chat_response() -> None:
     response = chat_response(completion(content="hi"))
     before = response.model_dump_json()
@@ -312,6 +333,7 @@ def test_a_completion_does_not_change_the_chat_response() -> None:
     assert response.model_dump_json() == before
 
 
+@pytest.mark.rule("parallel-calls")
 def test_first_call_only_cuts_blocks_and_list_together() -> None:
     calls = [ToolCall("a", "f"), ToolCall("b", "g")]
     response = chat_response(completion(content="t", tool_calls=calls))

@@ -17,7 +17,12 @@ from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 
 from llama_index_hfrouter import HFRouterEmbedding
-from shared_core import InvalidSettingError, RateLimitError, RequestTooLargeError
+from shared_core import (
+    APIResponseValidationError,
+    InvalidSettingError,
+    RateLimitError,
+    RequestTooLargeError,
+)
 from tests.helpers.fault_server import Received, Reply, json_reply
 from tests.llama_index.conftest import Recorder
 from tests.llama_index.stub_server import EMBED, StubRouter, vector
@@ -36,6 +41,7 @@ def sizes(stub: StubRouter) -> list[int]:
     return sorted(len(body["input"]) for body in stub.bodies)
 
 
+@pytest.mark.rule("embedding-calls")
 async def test_the_six_calls_give_lists_of_floats(stub: StubRouter) -> None:
     model = make(stub)
     found = [
@@ -51,6 +57,7 @@ async def test_the_six_calls_give_lists_of_floats(stub: StubRouter) -> None:
     assert all(type(one) is list for one in found)
 
 
+@pytest.mark.rule("embedding-batches")
 async def test_one_request_per_list_received(stub: StubRouter) -> None:
     model = make(stub)
     assert model.get_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
@@ -63,6 +70,7 @@ async def test_one_request_per_list_received(stub: StubRouter) -> None:
     assert sizes(stub) == [70]
 
 
+@pytest.mark.rule("no-texts")
 async def test_no_texts_no_request(stub: StubRouter) -> None:
     for workers in (None, 4):
         model = make(stub, num_workers=workers)
@@ -91,6 +99,7 @@ class Together:
         return reply
 
 
+@pytest.mark.rule("bounded-async")
 async def test_async_concurrency_is_bounded_by_default(stub: StubRouter) -> None:
     together = Together(stub)
     await make(stub, embed_batch_size=1).aget_text_embedding_batch(TEXTS[:30])
@@ -101,6 +110,7 @@ async def test_async_concurrency_is_bounded_by_default(stub: StubRouter) -> None
     assert together.most == 2
 
 
+@pytest.mark.rule("bounded-threads", "embedding-events")
 def test_sync_batches_run_in_num_workers_threads(stub: StubRouter, recorder: Recorder) -> None:
     together = Together(stub)
     debug = LlamaDebugHandler(print_trace_on_end=False)
@@ -125,6 +135,7 @@ def test_sync_batches_run_in_num_workers_threads(stub: StubRouter, recorder: Rec
     assert before > 0
 
 
+@pytest.mark.rule("embedding-cache")
 def test_threads_use_the_cache(stub: StubRouter) -> None:
     cache = SimpleKVStore()
     model = make(stub, embed_batch_size=5, num_workers=3, embeddings_cache=cache)
@@ -134,6 +145,7 @@ def test_threads_use_the_cache(stub: StubRouter) -> None:
     assert len(stub.bodies) == asked
 
 
+@pytest.mark.rule("first-error-ends")
 def test_the_first_error_of_threads_ends_the_others(stub: StubRouter) -> None:
     stub.on(EMBED, json_reply({"error": "slow down"}, 429))
     model = make(stub, embed_batch_size=1, num_workers=2)
@@ -142,6 +154,7 @@ def test_the_first_error_of_threads_ends_the_others(stub: StubRouter) -> None:
     assert len(stub.requests) < 20
 
 
+@pytest.mark.rule("progress")
 def test_progress_is_shown_on_request_only(
     stub: StubRouter, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +166,7 @@ def test_progress_is_shown_on_request_only(
         assert "Generating embeddings" in capsys.readouterr().err
 
 
+@pytest.mark.rule("verbatim")
 async def test_texts_and_instructions_are_sent_verbatim(stub: StubRouter) -> None:
     model = make(stub, query_instruction="query:\n", text_instruction="passage: ")
     text = "  two\nlines \u2028 "
@@ -174,6 +188,7 @@ def features(request: Received) -> Reply:
     return json_reply([vector(inputs)] if isinstance(inputs, str) else [*map(vector, inputs)])
 
 
+@pytest.mark.rule("prompt-names", "feature-extraction")
 def test_feature_extraction_with_prompt_names_and_options(stub: StubRouter) -> None:
     stub.on(HF, features)
     model = HFRouterEmbedding(
@@ -204,6 +219,7 @@ def test_feature_extraction_with_prompt_names_and_options(stub: StubRouter) -> N
     assert stub.requests[-1].headers["authorization"] == "Bearer hf_x"
 
 
+@pytest.mark.rule("pooling")
 def test_token_vectors_are_pooled_only_on_request(stub: StubRouter) -> None:
     stub.on(HF, json_reply([[[1.0, 2.0], [3.0, 4.0]]]))
     options: dict[str, Any] = {"base_url": stub.url}
@@ -219,12 +235,14 @@ def test_token_vectors_are_pooled_only_on_request(stub: StubRouter) -> None:
         HFRouterEmbedding("org/embed", **options).get_text_embedding("a")
 
 
+@pytest.mark.rule("dimensions")
 def test_dimensions_and_encoding_are_sent(stub: StubRouter) -> None:
     make(stub, dimensions=8, extra_body={"user": "u"}).get_text_embedding("a")
     assert (stub.last["dimensions"], stub.last["user"]) == (8, "u")
 
 
-def test_a_batch_that_is_too_large_is_split(stub: StubRouter) -> None:
+@pytest.mark.rule("batch-split")
+async def test_a_batch_that_is_too_large_is_split(stub: StubRouter) -> None:
     inner = stub.checked_embed()
 
     def picky(request: Received) -> Reply:
@@ -233,15 +251,39 @@ def test_a_batch_that_is_too_large_is_split(stub: StubRouter) -> None:
         return inner(request)
 
     stub.on(EMBED, picky)
-    assert make(stub).get_text_embedding_batch(TEXTS) == [vector(text) for text in TEXTS]
+    model, expected = make(stub), [vector(text) for text in TEXTS]
+    assert model.get_text_embedding_batch(TEXTS) == expected
+    assert await model.aget_text_embedding_batch(TEXTS) == expected
     stub.on(EMBED, json_reply({"error": "too large"}, 413))
     with pytest.raises(RequestTooLargeError):
-        make(stub).get_text_embedding("one text")
+        model.get_text_embedding("one text")
+    with pytest.raises(RequestTooLargeError):
+        await model.aget_text_embedding("one text")
+
+
+@pytest.mark.rule("wrong-vectors")
+async def test_answers_with_wrong_vectors_are_refused_and_shuffled_ones_ordered(
+    stub: StubRouter,
+) -> None:
+    def data(*vectors: list[float]) -> Reply:
+        items = [{"index": at, "embedding": found} for at, found in enumerate(vectors)]
+        return json_reply({"data": items[::-1]})
+
+    model = make(stub)
+    stub.on(EMBED, data([1.0, 2.0], [3.0, 4.0]))
+    assert model.get_text_embedding_batch(["a", "b"]) == [[1.0, 2.0], [3.0, 4.0]]
+    for wrong in (data([1.0]), data(), data([], []), data([1.0], [1.0, 2.0]), json_reply({})):
+        stub.on(EMBED, wrong)
+        with pytest.raises(APIResponseValidationError):
+            model.get_text_embedding_batch(["a", "b"])
+        with pytest.raises(APIResponseValidationError):
+            await model.aget_text_embedding_batch(["a", "b"])
 
 
 # --- caches -----------------------------------------------------------------------------
 
 
+@pytest.mark.rule("queries-apart", "cache-keys")
 async def test_queries_and_texts_do_not_collide_in_the_cache(stub: StubRouter) -> None:
     cache = SimpleKVStore()
     model = make(stub, query_instruction="q: ", embeddings_cache=cache)
@@ -253,6 +295,7 @@ async def test_queries_and_texts_do_not_collide_in_the_cache(stub: StubRouter) -
     assert len(stub.bodies) == 2
 
 
+@pytest.mark.rule("queries-apart")
 async def test_queries_and_texts_share_the_cache_when_they_are_the_same(stub: StubRouter) -> None:
     model = make(stub, embeddings_cache=SimpleKVStore())
     model.get_text_embedding("a")
@@ -261,6 +304,7 @@ async def test_queries_and_texts_share_the_cache_when_they_are_the_same(stub: St
     assert len(stub.bodies) == 1
 
 
+@pytest.mark.rule("queries-apart")
 async def test_cached_queries_have_events_and_limiter_once(
     stub: StubRouter, recorder: Recorder
 ) -> None:
@@ -276,6 +320,7 @@ async def test_cached_queries_have_events_and_limiter_once(
     assert limiter.asked == ["sync", "async"]
 
 
+@pytest.mark.rule("embedding-events")
 async def test_one_acquire_per_batch_with_and_without_cache(stub: StubRouter) -> None:
     for cache in (None, SimpleKVStore()):
         limiter = CountingLimiter()
@@ -289,6 +334,7 @@ def key_of(model: HFRouterEmbedding) -> str:
     return get_transformation_hash([TextNode(text="a", id_="1")], model)
 
 
+@pytest.mark.rule("ingestion-key")
 def test_the_ingestion_key_is_stable_and_free_of_secrets() -> None:
     same: list[dict[str, Any]] = [
         {},
@@ -311,6 +357,7 @@ def test_the_ingestion_key_is_stable_and_free_of_secrets() -> None:
     assert len({key_of(HFRouterEmbedding("m", **options)) for options in other}) == len(other)
 
 
+@pytest.mark.rule("ingestion-key")
 def test_the_ingestion_cache_is_hit_with_another_token(stub: StubRouter) -> None:
     documents = [Document(text=text, id_=text) for text in TEXTS[:3]]
     cache = IngestionCache()
@@ -321,6 +368,7 @@ def test_the_ingestion_cache_is_hit_with_another_token(stub: StubRouter) -> None
     assert len(stub.bodies) == 1
 
 
+@pytest.mark.rule("transformation")
 async def test_it_is_a_transformation(stub: StubRouter) -> None:
     nodes = [TextNode(text="a"), TextNode(text="b")]
     assert [n.embedding for n in make(stub)(nodes)] == [vector("a"), vector("b")]
@@ -330,6 +378,7 @@ async def test_it_is_a_transformation(stub: StubRouter) -> None:
 # --- life -------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("new-loops")
 def test_one_object_serves_one_loop_after_another(stub: StubRouter) -> None:
     model = make(stub, embed_batch_size=4)
     for _ in range(3):
@@ -337,16 +386,20 @@ def test_one_object_serves_one_loop_after_another(stub: StubRouter) -> None:
         assert found == [vector(text) for text in TEXTS]
 
 
+@pytest.mark.rule("embedding-settings")
 def test_settings_are_checked() -> None:
     with pytest.raises(InvalidSettingError, match="query_instruction"):
         HFRouterEmbedding("m", query_instructions="q")
     with pytest.raises(InvalidSettingError, match="model_name"):
         HFRouterEmbedding()
-    with pytest.raises(ValueError, match="embed_batch_size"):
-        HFRouterEmbedding("m", embed_batch_size=0)
+    for size in (0, 2049):
+        with pytest.raises(ValueError, match="embed_batch_size"):
+            HFRouterEmbedding("m", embed_batch_size=size)
+    assert HFRouterEmbedding("m", embed_batch_size=2048).embed_batch_size == 2048
     assert HFRouterEmbedding("m", callback_manager=None).callback_manager is not None
 
 
+@pytest.mark.rule("embedding-payload")
 def test_payload_names_the_class_and_model() -> None:
     payload = HFRouterEmbedding("m", api_key="hf_secret").to_payload()
     assert payload["class_name"] == "HFRouterEmbedding"

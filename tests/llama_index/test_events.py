@@ -36,6 +36,7 @@ class CountingLimiter(BaseRateLimiter):
         self.asked.append("async")
 
 
+@pytest.mark.rule("events-once", "callbacks-once", "limiter-once")
 @pytest.mark.parametrize(("name", "run"), EIGHT, ids=[name for name, _ in EIGHT])
 async def test_one_event_one_callback_one_acquire_per_call(
     name: str, run: Callable[[HFRouter], Any], stub: StubRouter, recorder: Recorder
@@ -56,6 +57,7 @@ async def test_one_event_one_callback_one_acquire_per_call(
     assert limiter.asked == ["async" if name.startswith("a") else "sync"]
 
 
+@pytest.mark.rule("token-counts")
 @pytest.mark.parametrize(("name", "run"), EIGHT, ids=[name for name, _ in EIGHT])
 async def test_token_counts_are_the_servers(
     name: str, run: Callable[[HFRouter], Any], stub: StubRouter
@@ -69,6 +71,7 @@ async def test_token_counts_are_the_servers(
     assert counter.completion_llm_token_count == 7
 
 
+@pytest.mark.rule("failure-events")
 @pytest.mark.parametrize(("name", "run"), EIGHT, ids=[name for name, _ in EIGHT])
 async def test_a_failure_ends_the_event_with_its_exception(
     name: str, run: Callable[[HFRouter], Any], stub: StubRouter
@@ -82,6 +85,7 @@ async def test_a_failure_ends_the_event_with_its_exception(
     assert isinstance((end.payload or {})[EventPayload.EXCEPTION], AuthenticationError)
 
 
+@pytest.mark.rule("failure-events")
 def test_a_stream_that_fails_later_ends_its_event_too(stub: StubRouter) -> None:
     stub.chat(say("a b c", finish=None, end=Fin()))
     debug = LlamaDebugHandler(print_trace_on_end=False)
@@ -94,6 +98,7 @@ def test_a_stream_that_fails_later_ends_its_event_too(stub: StubRouter) -> None:
     assert EventPayload.EXCEPTION in (end.payload or {})
 
 
+@pytest.mark.rule("events-without-secrets", "event-model")
 def test_events_are_json_and_hold_no_secret(stub: StubRouter, recorder: Recorder) -> None:
     stub.chat(call(("add", {"a": 2, "b": 3})))
     llm = make(stub, api_key="hf_secret", default_headers={"X-Key": "hf_secret"})
@@ -113,7 +118,11 @@ def test_events_are_json_and_hold_no_secret(stub: StubRouter, recorder: Recorder
     assert "hf_secret" not in "".join(recorder.dumps)
 
 
-def test_spans_open_and_close_once_per_call(stub: StubRouter) -> None:
+@pytest.mark.rule("spans")
+@pytest.mark.parametrize(("name", "run"), EIGHT, ids=[name for name, _ in EIGHT])
+async def test_spans_open_and_close_once_per_call(
+    name: str, run: Callable[[HFRouter], Any], stub: StubRouter
+) -> None:
     from llama_index.core.instrumentation import get_dispatcher
     from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 
@@ -122,14 +131,15 @@ def test_spans_open_and_close_once_per_call(stub: StubRouter) -> None:
     root = get_dispatcher()
     root.add_span_handler(handler)
     try:
-        make(stub).complete("x")
+        await result_of(name, run, make(stub))
     finally:
         root.span_handlers.remove(handler)
     names = [span.id_.partition("-")[0] for span in handler.completed_spans]
-    assert names == ["HFRouter.complete"]
+    assert names == [f"HFRouter.{name}"]
     assert not handler.open_spans
 
 
+@pytest.mark.rule("errors-say-what")
 def test_refused_requests_carry_the_servers_words(stub: StubRouter) -> None:
     stub.chat(say("x"))
     with pytest.raises(BadRequestError, match="Extra inputs are not permitted") as caught:
@@ -138,6 +148,7 @@ def test_refused_requests_carry_the_servers_words(stub: StubRouter) -> None:
     assert caught.value.status_code == 400
 
 
+@pytest.mark.rule("history-untouched")
 def test_messages_of_the_caller_are_not_changed(stub: StubRouter) -> None:
     stub.chat(call(("add", {"a": 1})))
     history = [ChatMessage(role="user", content="x")]

@@ -142,6 +142,7 @@ def test_a_picture_of_ones_own_is_sent_along(tmp_path: Path, run: Run) -> None:
     assert sent.startswith("data:image/png;base64,")
 
 
+@pytest.mark.rule("agent-context")
 def test_the_restored_conversation_is_sent_whole(run: Run) -> None:
     with scripted("context") as stub:
         run("context", stub.url)

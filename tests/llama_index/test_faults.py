@@ -226,7 +226,7 @@ async def test_a_stream_is_repeated_only_before_its_first_token(
         assert len(stub.bodies) == 1
 
 
-@pytest.mark.rule("one-event-with-retries")
+@pytest.mark.rule("one-event-with-retries", "retries-inside")
 @eight
 async def test_retries_are_one_event_one_callback_one_acquire(
     name: str, run: Any, stub: StubRouter, recorder: Recorder

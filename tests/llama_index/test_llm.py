@@ -12,13 +12,11 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
-    MessageRole,
     ThinkingBlock,
 )
 from llama_index.core.callbacks.token_counting import get_tokens_from_response
 
-from llama_index_hfrouter import HFRouter, HFRouterEmbedding
-from shared_core import InvalidSettingError
+from llama_index_hfrouter import HFRouter
 from tests.helpers.fault_server import json_reply
 from tests.llama_index.stub_server import StubRouter, call, chunk, say, stream
 
@@ -54,6 +52,7 @@ async def result_of(name: str, run: Callable[[HFRouter], Any], llm: HFRouter) ->
     return await last_of(found) if name.startswith("astream") else found
 
 
+@pytest.mark.rule("eight-calls", "complete-is-a-chat", "raw-is-json", "usage")
 @pytest.mark.parametrize(("name", "run"), EIGHT, ids=[name for name, _ in EIGHT])
 async def test_each_of_the_eight_calls_answers(name: str, run: Any, stub: StubRouter) -> None:
     stub.chat(say("Hello to you."))
@@ -71,6 +70,7 @@ async def test_each_of_the_eight_calls_answers(name: str, run: Any, stub: StubRo
     assert stub.last["messages"] == [{"role": "user", "content": "Say hello."}]
 
 
+@pytest.mark.rule("generator-objects")
 def test_streams_are_generator_objects(stub: StubRouter) -> None:
     stub.chat(say("a b"))
     llm = make(stub)
@@ -79,6 +79,7 @@ def test_streams_are_generator_objects(stub: StubRouter) -> None:
         opened.close()
 
 
+@pytest.mark.rule("generator-objects")
 async def test_async_streams_are_coroutines_of_async_generators(stub: StubRouter) -> None:
     stub.chat(say("a b"))
     llm = make(stub)
@@ -87,6 +88,7 @@ async def test_async_streams_are_coroutines_of_async_generators(stub: StubRouter
         await opened.aclose()
 
 
+@pytest.mark.rule("cumulative")
 def test_stream_is_cumulative_and_deltas_add_up(stub: StubRouter) -> None:
     stub.chat(say(["He", "llo", " there"]))
     found = list(make(stub).stream_chat(HELLO))
@@ -100,12 +102,14 @@ def test_stream_is_cumulative_and_deltas_add_up(stub: StubRouter) -> None:
 # --- what is sent -----------------------------------------------------------------------
 
 
+@pytest.mark.rule("nothing-unasked")
 def test_nothing_is_sent_that_was_not_asked_for(stub: StubRouter) -> None:
     stub.chat(say("x"))
     make(stub).chat(HELLO)
     assert stub.last.keys() == {"model", "messages"}
 
 
+@pytest.mark.rule("usage-asked-for")
 def test_streams_ask_for_usage_unless_told_not_to(stub: StubRouter) -> None:
     stub.chat(say("x"))
     list(make(stub).stream_chat(HELLO))
@@ -114,6 +118,7 @@ def test_streams_ask_for_usage_unless_told_not_to(stub: StubRouter) -> None:
     assert "stream_options" not in stub.last
 
 
+@pytest.mark.rule("zero-temperature", "parameters-sent", "reasoning-effort")
 def test_constructor_parameters_are_sent(stub: StubRouter) -> None:
     stub.chat(say("x"))
     given = {
@@ -130,6 +135,7 @@ def test_constructor_parameters_are_sent(stub: StubRouter) -> None:
     assert {name: stub.last[name] for name in given} == given
 
 
+@pytest.mark.rule("call-wins")
 def test_call_keywords_win_over_the_constructor(stub: StubRouter) -> None:
     stub.chat(say("x"))
     llm = make(stub, temperature=1, max_tokens=5, additional_kwargs={"seed": 1, "top_p": 0.1})
@@ -139,12 +145,14 @@ def test_call_keywords_win_over_the_constructor(stub: StubRouter) -> None:
     assert sent["stop"] == ["END"]
 
 
+@pytest.mark.rule("call-wins")
 def test_a_call_keyword_of_none_leaves_the_constructor_in_force(stub: StubRouter) -> None:
     stub.chat(say("x"))
     make(stub, max_tokens=5).chat(HELLO, max_tokens=None, tool_choice=None)
     assert stub.last["max_tokens"] == 5
 
 
+@pytest.mark.rule("extra-body")
 def test_extra_bodies_are_merged_and_the_call_wins(stub: StubRouter) -> None:
     stub.chat(say("x"))
     llm = make(stub, extra_body={"top_k": 1, "seed": 1})
@@ -152,6 +160,7 @@ def test_extra_bodies_are_merged_and_the_call_wins(stub: StubRouter) -> None:
     assert (stub.last["top_k"], stub.last["seed"]) == (2, 1)
 
 
+@pytest.mark.rule("provider", "policy")
 @pytest.mark.parametrize(
     ("options", "call_options", "model"),
     [
@@ -170,6 +179,7 @@ def test_provider_and_policy_become_the_model_suffix(
     assert stub.last["model"] == model
 
 
+@pytest.mark.rule("bill-to", "extra-headers", "user-agent")
 def test_key_payer_headers_and_user_agent_are_sent(stub: StubRouter) -> None:
     stub.chat(say("x"))
     llm = make(stub, api_key="hf_secret", bill_to="my-org", default_headers={"X-Team": "a"})
@@ -181,6 +191,7 @@ def test_key_payer_headers_and_user_agent_are_sent(stub: StubRouter) -> None:
     assert headers["user-agent"].startswith("llama-index-hfrouter")
 
 
+@pytest.mark.rule("callable-keys")
 def test_a_callable_key_is_asked_for_every_request(stub: StubRouter) -> None:
     stub.chat(say("x"))
     keys = iter(["hf_one", "hf_two"])
@@ -191,6 +202,7 @@ def test_a_callable_key_is_asked_for_every_request(stub: StubRouter) -> None:
     assert sent == ["Bearer hf_one", "Bearer hf_two"]
 
 
+@pytest.mark.rule("token-sources", "no-foreign-keys")
 def test_the_token_comes_from_the_environment(
     stub: StubRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +213,7 @@ def test_the_token_comes_from_the_environment(
     assert stub.requests[-1].headers["authorization"] == "Bearer hf_env"
 
 
+@pytest.mark.rule("changes-hold")
 def test_a_changed_attribute_is_honoured_at_once(stub: StubRouter) -> None:
     stub.chat(say("x"))
     llm = make(stub)
@@ -211,6 +224,7 @@ def test_a_changed_attribute_is_honoured_at_once(stub: StubRouter) -> None:
     assert stub.requests[-1].headers["x-hf-bill-to"] == "payer"
 
 
+@pytest.mark.rule("prompt-formatted-once")
 def test_a_completion_prompt_is_formatted_once(stub: StubRouter) -> None:
     stub.chat(say("x"))
     llm = make(stub, completion_to_prompt=lambda prompt: f"<{prompt}>")
@@ -220,6 +234,7 @@ def test_a_completion_prompt_is_formatted_once(stub: StubRouter) -> None:
     assert stub.last["messages"][0]["content"] == "a"
 
 
+@pytest.mark.rule("system-prompt")
 def test_predict_puts_the_system_prompt_first(stub: StubRouter) -> None:
     from llama_index.core.prompts import PromptTemplate
 
@@ -236,6 +251,7 @@ def test_predict_puts_the_system_prompt_first(stub: StubRouter) -> None:
 # --- reasoning --------------------------------------------------------------------------
 
 
+@pytest.mark.rule("reasoning-fields", "thinking-tokens")
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 async def test_reasoning_of_both_names_becomes_a_thinking_block(
     name: str, stub: StubRouter
@@ -259,6 +275,7 @@ async def test_reasoning_of_both_names_becomes_a_thinking_block(
     assert "".join(deltas) == "two and two"
 
 
+@pytest.mark.rule("inline-think")
 def test_inline_think_is_split_off_unless_told_not_to(stub: StubRouter) -> None:
     stub.chat(say(["<th", "ink>hm", "</thi", "nk>\n\nFour."]))
     whole = make(stub).chat(HELLO)
@@ -272,6 +289,7 @@ def test_inline_think_is_split_off_unless_told_not_to(stub: StubRouter) -> None:
     assert kept.message.content == "<think>hm</think>\n\nFour."
 
 
+@pytest.mark.rule("late-think-end")
 def test_a_think_end_without_beginning_is_put_right_at_the_end(stub: StubRouter) -> None:
     stub.chat(say(["hm", " hm</think>", "Four."]))
     last = list(make(stub).stream_chat(HELLO))[-1]
@@ -281,6 +299,7 @@ def test_a_think_end_without_beginning_is_put_right_at_the_end(stub: StubRouter)
     assert get_tokens_from_response(last) == (11, 7)
 
 
+@pytest.mark.rule("send-reasoning")
 def test_reasoning_is_sent_back_only_on_request(stub: StubRouter) -> None:
     stub.chat(say("Four.", reasoning="hm"))
     answer = make(stub).chat(HELLO).message
@@ -294,6 +313,7 @@ def test_reasoning_is_sent_back_only_on_request(stub: StubRouter) -> None:
 # --- answers that peers get wrong -------------------------------------------------------
 
 
+@pytest.mark.rule("call-assembly", "odd-arguments")
 def test_every_tool_call_quirk_of_streams(stub: StubRouter) -> None:
     def piece(index: Any, call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
         function = {"arguments": arguments} | ({"name": name} if name else {})
@@ -325,12 +345,14 @@ def test_every_tool_call_quirk_of_streams(stub: StubRouter) -> None:
         assert [(c.tool_id, c.tool_name, c.tool_kwargs) for c in calls] == wanted
 
 
+@pytest.mark.rule("line-separators")
 def test_line_separators_inside_a_delta_survive(stub: StubRouter) -> None:
     text = "a\u2028b\u2029c\u0085d"
     stub.chat(stream({"content": text}))
     assert list(make(stub).stream_chat(HELLO))[-1].message.content == text
 
 
+@pytest.mark.rule("whole-answer-to-a-stream")
 def test_a_server_that_does_not_stream_is_understood(stub: StubRouter) -> None:
     whole = {
         "choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}],
@@ -342,6 +364,7 @@ def test_a_server_that_does_not_stream_is_understood(stub: StubRouter) -> None:
     assert get_tokens_from_response(found[-1]) == (1, 2)
 
 
+@pytest.mark.rule("usage-last")
 def test_usage_in_the_finish_chunk_counts(stub: StubRouter) -> None:
     from tests.helpers.fault_server import sse
 
@@ -350,137 +373,7 @@ def test_usage_in_the_finish_chunk_counts(stub: StubRouter) -> None:
     assert get_tokens_from_response(list(make(stub).stream_chat(HELLO))[-1]) == (5, 6)
 
 
-# --- settings ---------------------------------------------------------------------------
-
-
-def test_metadata_needs_no_io_and_has_a_large_window(stub: StubRouter) -> None:
-    metadata = make(stub).metadata
-    assert metadata.context_window == 32_768
-    assert metadata.num_output == -1
-    assert metadata.is_chat_model
-    assert metadata.is_function_calling_model
-    assert metadata.model_name == "org/model"
-    assert metadata.system_role is MessageRole.SYSTEM
-    assert make(stub, context_window=1000, max_tokens=50).metadata.num_output == 50
-    assert make(stub, context_window=1000).metadata.context_window == 1000
-    assert stub.accepted == 0
-
-
-def test_construction_needs_no_token_and_opens_nothing() -> None:
-    assert HFRouter(model="a/b").metadata.model_name == "a/b"
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"), [("temprature", "temperature"), ("basurl", "base_url")]
-)
-def test_unknown_constructor_keywords_name_the_nearest(name: str, nearest: str) -> None:
-    with pytest.raises(InvalidSettingError, match=nearest):
-        HFRouter("a/b", **{name: 1})
-
-
-def test_keywords_as_other_packages_call_them(stub: StubRouter) -> None:
-    llm = HFRouter(
-        model_name="a/b", token="t-1", api_base=stub.base_url, headers={"x-team": "blue"}
-    )
-    assert llm.model == "a/b"
-    assert llm.base_url == stub.base_url
-    assert llm.default_headers == {"x-team": "blue"}
-    assert llm.api_key is not None and "t-1" not in repr(llm)
-    embedding = HFRouterEmbedding(model_name="a/b", token="t-1", api_base=stub.base_url)
-    assert embedding.base_url == stub.base_url
-
-
-@pytest.mark.parametrize("twice", [{"token": "a", "api_key": "b"}, {"model_name": "c/d"}])
-def test_one_setting_by_two_names_is_refused(twice: dict[str, Any]) -> None:
-    with pytest.raises(InvalidSettingError, match=r"given twice|model_name"):
-        HFRouter("a/b", **twice)
-
-
-@pytest.mark.parametrize("options", [{}, {"model": ""}, {"temperature": 0}])
-def test_a_model_is_needed(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidSettingError, match="model is missing"):
-        HFRouter(**options)
-
-
-def test_unknown_call_keywords_name_the_nearest(stub: StubRouter) -> None:
-    with pytest.raises(InvalidSettingError, match="max_tokens"):
-        make(stub).chat(HELLO, max_token=1)
-    assert stub.accepted == 0
-
-
-def test_base_fields_are_accepted() -> None:
-    llm = HFRouter("a/b", callback_manager=None, system_prompt="s", rate_limiter=None)
-    assert llm.system_prompt == "s"
-    assert llm.callback_manager is not None
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("temperature", -0.1),
-        ("temperature", 2.1),
-        ("top_p", 1.5),
-        ("max_tokens", 0),
-        ("timeout", 0),
-        ("connect_timeout", -1),
-        ("max_retries", -1),
-        ("context_window", 0),
-        ("policy", "quickest"),
-    ],
-)
-def test_values_out_of_range_are_refused_early(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=name):
-        HFRouter("a/b", **{name: value})
-
-
-# --- what the router knows --------------------------------------------------------------
-
-MODEL_LIST = {
-    "data": [
-        {
-            "id": "org/model",
-            "providers": [
-                {
-                    "provider": "big",
-                    "status": "live",
-                    "context_length": 131072,
-                    "supports_tools": True,
-                    "supports_structured_output": True,
-                },
-                {
-                    "provider": "small",
-                    "status": "live",
-                    "context_length": 40960,
-                    "supports_tools": False,
-                    "supports_structured_output": False,
-                },
-            ],
-        }
-    ]
-}
-
-
-@pytest.mark.parametrize(
-    ("options", "window", "tools", "schema"),
-    [
-        ({}, 40960, True, False),
-        ({"provider": "big"}, 131072, True, True),
-        ({"provider": "small"}, 40960, False, False),
-    ],
-)
-async def test_model_info_is_loaded_on_request_only(
-    options: dict[str, Any], window: int, tools: bool, schema: bool, stub: StubRouter
-) -> None:
-    stub.on("/v1/models", json_reply(MODEL_LIST))
-    for asynchronous in (False, True):
-        llm = make(stub, **options)
-        info = await llm.aload_model_info() if asynchronous else llm.load_model_info()
-        assert info.id == "org/model"
-        assert llm.metadata.context_window == window
-        assert llm.metadata.is_function_calling_model is tools
-        assert llm.supports_json_schema is schema
-
-
+@pytest.mark.rule("tools-streamed")
 def test_call_helper_of_the_stub_streams_calls(stub: StubRouter) -> None:
     stub.chat(call(("add", {"a": 2, "b": 3}), text="Let me see."))
     last = list(make(stub).stream_chat(HELLO))[-1]

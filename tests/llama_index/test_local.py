@@ -35,6 +35,7 @@ def test_the_model_needs_no_name() -> None:
     assert HFRouterEmbedding(local=True).model_name == "local/all-MiniLM-L6-v2"
 
 
+@pytest.mark.rule("local")
 async def test_a_query_engine_answers_with_a_sentence_of_the_documents() -> None:
     llm, embedding = HFRouter(local=True), HFRouterEmbedding(local=True)
     index = VectorStoreIndex.from_documents(DOCUMENTS, embed_model=embedding)
@@ -53,6 +54,7 @@ def test_copies_answer_as_well() -> None:
         assert asyncio.run(twin.aget_query_embedding("bread")) == pytest.approx(vector)
 
 
+@pytest.mark.rule("local")
 def test_what_it_cannot_do_is_refused() -> None:
     llm = HFRouter(local=True)
     with pytest.raises(RouterError):

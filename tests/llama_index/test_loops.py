@@ -41,6 +41,7 @@ async def ask(llm: HFRouter) -> str:
     return whole or ""
 
 
+@pytest.mark.rule("new-loops", "nested-async")
 def test_one_object_serves_one_loop_after_another(stub: StubRouter) -> None:
     stub.chat(say("Hello there."))
     llm = make(stub)
@@ -48,6 +49,7 @@ def test_one_object_serves_one_loop_after_another(stub: StubRouter) -> None:
     assert asyncio_run(ask(llm)) == "Hello there."
 
 
+@pytest.mark.rule("threads-and-loops", "one-client-per-loop")
 def test_one_object_serves_loops_in_many_threads(stub: StubRouter) -> None:
     stub.chat(say("Hello there."))
     llm = make(stub)
@@ -56,6 +58,7 @@ def test_one_object_serves_loops_in_many_threads(stub: StubRouter) -> None:
     assert found == ["Hello there."] * 12
 
 
+@pytest.mark.rule("sync-in-a-loop")
 def test_sync_methods_work_inside_a_running_loop(stub: StubRouter) -> None:
     stub.chat(say("Hello there."))
     llm, embedding = make(stub), HFRouterEmbedding("m", base_url=stub.base_url)
@@ -69,6 +72,7 @@ def test_sync_methods_work_inside_a_running_loop(stub: StubRouter) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.rule("async-native")
 def test_forty_parallel_calls_use_no_thread(stub: StubRouter) -> None:
     stub.chat(say("Hello there.", delay=0.01))
     llm = make(stub)
@@ -92,6 +96,7 @@ def test_forty_parallel_calls_use_no_thread(stub: StubRouter) -> None:
 ENDLESS = say(["word "] * 50, delay=0.02)
 
 
+@pytest.mark.rule("early-break")
 def test_breaking_out_of_a_stream_closes_its_connection(stub: StubRouter) -> None:
     stub.chat(ENDLESS)
     llm = make(stub)
@@ -109,6 +114,7 @@ def test_breaking_out_of_a_stream_closes_its_connection(stub: StubRouter) -> Non
     assert stub.wait_open(0)
 
 
+@pytest.mark.rule("early-break")
 def test_an_abandoned_or_unstarted_stream_closes_its_connection(stub: StubRouter) -> None:
     stub.chat(ENDLESS)
     llm = make(stub)
@@ -118,6 +124,7 @@ def test_an_abandoned_or_unstarted_stream_closes_its_connection(stub: StubRouter
     assert stub.wait_open(0)
 
 
+@pytest.mark.rule("early-break")
 def test_an_event_handler_that_keeps_everything_keeps_no_connection(
     stub: StubRouter, recorder: Recorder
 ) -> None:
@@ -145,6 +152,7 @@ def test_an_event_handler_that_keeps_everything_keeps_no_connection(
     assert recorder.names().count("ExceptionEvent") == 4
 
 
+@pytest.mark.rule("early-break")
 @pytest.mark.parametrize("how", ["aclose", "break", "cancel", "unstarted"])
 def test_leaving_an_async_stream_closes_its_connection(how: str, stub: StubRouter) -> None:
     stub.chat(ENDLESS, say("Hello there."))
@@ -183,6 +191,7 @@ def test_leaving_an_async_stream_closes_its_connection(how: str, stub: StubRoute
     assert asyncio.run(main())
 
 
+@pytest.mark.rule("client-stays-open")
 def test_connections_are_reused(stub: StubRouter) -> None:
     stub.chat(say("Hello there."))
     llm = make(stub)
@@ -204,6 +213,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.rule("errors-by-status", "connection-errors", "no-runtime-error")
 @pytest.mark.parametrize(("answer", "kind"), ERRORS)
 def test_failures_are_our_errors_in_every_colour(
     answer: Any, kind: type[RouterError], stub: StubRouter
@@ -223,6 +233,7 @@ def test_failures_are_our_errors_in_every_colour(
     assert len(stub.bodies) == 4
 
 
+@pytest.mark.rule("no-runtime-error")
 def test_no_error_class_is_a_runtime_error() -> None:
     def below(kind: type[Exception]) -> list[type[Exception]]:
         return [kind, *[found for sub in kind.__subclasses__() for found in below(sub)]]
@@ -230,6 +241,7 @@ def test_no_error_class_is_a_runtime_error() -> None:
     assert not [kind for kind in below(RouterError) if issubclass(kind, RuntimeError)]
 
 
+@pytest.mark.rule("no-retry", "retries-exact", "final-statuses")
 def test_retries_only_if_asked_for_and_exactly(stub: StubRouter) -> None:
     stub.chat(json_reply({"error": "oops"}, 500, {"retry-after": "0"}))
     with pytest.raises(InternalServerError):
@@ -241,6 +253,7 @@ def test_retries_only_if_asked_for_and_exactly(stub: StubRouter) -> None:
     assert len(stub.bodies) == 4
 
 
+@pytest.mark.rule("timeouts-hold")
 def test_timeouts_are_finite(stub: StubRouter) -> None:
     stub.chat(hang())
     with pytest.raises(APITimeoutError):
@@ -249,6 +262,7 @@ def test_timeouts_are_finite(stub: StubRouter) -> None:
         asyncio.run(make(stub).achat(HELLO, timeout=0.2))
 
 
+@pytest.mark.rule("cut-streams-raise", "partial-on-errors")
 @pytest.mark.parametrize("end", [Fin(), Rst()])
 def test_a_cut_stream_raises_with_what_arrived(end: Any, stub: StubRouter) -> None:
     stub.chat(say(["Hel", "lo"], finish=None, end=end))
@@ -264,6 +278,7 @@ def test_a_cut_stream_raises_with_what_arrived(end: Any, stub: StubRouter) -> No
         asyncio_run(ask(llm))
 
 
+@pytest.mark.rule("cut-calls-run-nothing")
 def test_a_torn_tool_call_is_never_handed_over(stub: StubRouter) -> None:
     piece = {"index": 0, "id": "c", "function": {"name": "rm", "arguments": '{"path": "/ho'}}
     stub.chat(stream({"tool_calls": [piece]}, finish=None))
@@ -271,12 +286,14 @@ def test_a_torn_tool_call_is_never_handed_over(stub: StubRouter) -> None:
         list(make(stub).stream_chat(HELLO))
 
 
+@pytest.mark.rule("silence-times-out")
 def test_a_silent_stream_times_out(stub: StubRouter) -> None:
     stub.chat(say(["Hel"], finish=None, end=Hang()))
     with pytest.raises(RouterError):
         list(make(stub, timeout=0.3).stream_chat(HELLO))
 
 
+@pytest.mark.rule("stream-errors-raise")
 def test_an_error_inside_a_stream_is_raised(stub: StubRouter) -> None:
     from tests.helpers.fault_server import sse
     from tests.llama_index.stub_server import chunk

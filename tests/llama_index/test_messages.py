@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     CitableBlock,
     CitationBlock,
+    ContentBlock,
     DocumentBlock,
     ImageBlock,
     MessageRole,
@@ -23,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from pydantic import BaseModel
 
 from llama_index_hfrouter._messages import to_core
 from shared_core import AudioPart, FilePart, ImagePart, InvalidSettingError, TextPart, VideoPart
@@ -40,6 +42,7 @@ def user(*blocks: Any) -> CoreMessage:
     return message
 
 
+@pytest.mark.rule("roles")
 @pytest.mark.parametrize(
     ("role", "wire"),
     [
@@ -58,6 +61,7 @@ def test_every_role_is_mapped(role: MessageRole, wire: str) -> None:
     assert (message.role, message.content) == (wire, "x")
 
 
+@pytest.mark.rule("plain-text")
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
 def test_text_only_content_is_a_plain_string(role: str) -> None:
     blocks = [TextBlock(text="a"), TextBlock(text="b")]
@@ -65,6 +69,7 @@ def test_text_only_content_is_a_plain_string(role: str) -> None:
     assert message.content == "a\nb"
 
 
+@pytest.mark.rule("images", "no-fetching", "audio", "video", "documents")
 @pytest.mark.parametrize(
     ("block", "part"),
     [
@@ -101,6 +106,7 @@ def test_media_blocks_are_delivered(block: Any, part: Any) -> None:
         assert content[1] == part
 
 
+@pytest.mark.rule("images")
 def test_a_path_is_handed_over(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
@@ -109,6 +115,7 @@ def test_a_path_is_handed_over(tmp_path: Path) -> None:
     assert content == [ImagePart(path, "image/png")]
 
 
+@pytest.mark.rule("documents", "citations")
 @pytest.mark.parametrize(
     ("block", "text"),
     [
@@ -129,22 +136,26 @@ def test_text_documents_and_citations_become_text(block: Any, text: str) -> None
     assert content.startswith(text)
 
 
+@pytest.mark.rule("citations")
 def test_a_citable_image_keeps_its_image_and_heading() -> None:
     block = CitableBlock(title="T", source="s", content=[ImageBlock(image=PNG)])
     assert user(block).content == [TextPart("T (s)"), ImagePart(PNG, "image/png")]
 
 
+@pytest.mark.rule("documents")
 def test_a_text_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "notes.md"
     path.write_text("# Notes\n", encoding="utf-8")
     assert user(DocumentBlock(path=str(path))).content == "notes.md\n\n# Notes\n"
 
 
+@pytest.mark.rule("cache-points")
 def test_cache_points_are_ignored() -> None:
     point = CachePoint(cache_control=CacheControl(type="ephemeral"))
     assert user(TextBlock(text="a"), point).content == "a"
 
 
+@pytest.mark.rule("no-fetching", "video", "documents", "never-dropped")
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
@@ -163,6 +174,7 @@ def test_what_cannot_be_delivered_is_refused_by_position(block: Any, reason: str
     assert "messages[0].blocks[1]" in str(caught.value)
 
 
+@pytest.mark.rule("never-dropped")
 @pytest.mark.parametrize("role", ["system", "assistant"])
 def test_media_outside_user_messages_is_refused(role: str) -> None:
     message = ChatMessage(role=role, blocks=[ImageBlock(image=PNG)])
@@ -170,12 +182,56 @@ def test_media_outside_user_messages_is_refused(role: str) -> None:
         to_core([message])
 
 
+@pytest.mark.rule("send-reasoning")
 def test_thinking_is_left_out_unless_asked_for() -> None:
     blocks = [ThinkingBlock(content="hm"), TextBlock(text="a")]
     message = ChatMessage(role="assistant", blocks=blocks)
     assert to_core([message])[0].reasoning is None
     assert to_core([message], send_reasoning=True)[0].reasoning == "hm"
     assert to_core([message])[0].content == "a"
+
+
+SAMPLES: dict[Any, tuple[Any, str]] = {
+    TextBlock: (TextBlock(text="a"), "TextPart"),
+    ImageBlock: (ImageBlock(image=PNG), "ImagePart"),
+    AudioBlock: (AudioBlock(audio=WAV), "AudioPart"),
+    VideoBlock: (VideoBlock(url="https://example.org/v.mp4"), "VideoPart"),
+    DocumentBlock: (DocumentBlock(data=PDF, title="a.pdf"), "FilePart"),
+    CitableBlock: (CitableBlock(title="T", source="s", content="a"), "TextPart"),
+    CitationBlock: (
+        CitationBlock(title="T", source="s", cited_content="a", additional_location_info={}),
+        "TextPart",
+    ),
+    CachePoint: (CachePoint(cache_control=CacheControl(type="ephemeral")), ""),
+    ThinkingBlock: (ThinkingBlock(content="a"), ""),
+    ToolCallBlock: (ToolCallBlock(tool_name="f", tool_kwargs={}), "refused"),
+}
+
+
+@pytest.mark.rule("every-block-kind")
+def test_every_kind_of_block_of_core_has_its_rule() -> None:
+    kinds = get_args(get_args(ContentBlock)[0])
+    assert len(kinds) >= 10
+    for kind in kinds:
+        block, expected = SAMPLES[kind]
+        if expected == "refused":
+            with pytest.raises(InvalidSettingError):
+                user(TextBlock(text="x"), block)
+            continue
+        content = user(ImageBlock(image=PNG), block).content
+        assert isinstance(content, list)
+        assert [type(part).__name__ for part in content[1:]] == ([expected] if expected else [])
+
+
+@pytest.mark.rule("every-block-kind", "never-dropped")
+def test_a_kind_of_block_that_is_unknown_is_refused() -> None:
+    class HologramBlock(BaseModel):
+        content: str = "a"
+
+    message = ChatMessage(role="user", content="x")
+    message.blocks.append(HologramBlock())  # type: ignore[arg-type]
+    with pytest.raises(InvalidSettingError, match="cannot send a HologramBlock"):
+        to_core([message])
 
 
 def assistant_with_calls(*names: str) -> ChatMessage:
@@ -191,6 +247,7 @@ def tool(call_id: str | None, *blocks: Any) -> ChatMessage:
     return ChatMessage(role="tool", blocks=list(blocks), additional_kwargs=extra)
 
 
+@pytest.mark.rule("tool-media")
 def test_a_tool_image_becomes_text_and_a_following_user_message() -> None:
     conversation = [
         assistant_with_calls("f", "g"),
@@ -208,6 +265,7 @@ def test_a_tool_image_becomes_text_and_a_following_user_message() -> None:
     assert last.content == "and?"
 
 
+@pytest.mark.rule("foreign-histories")
 def test_tool_results_without_id_answer_the_open_calls_in_order() -> None:
     conversation = [
         assistant_with_calls("f", "g"),
@@ -217,6 +275,7 @@ def test_tool_results_without_id_answer_the_open_calls_in_order() -> None:
     assert [m.tool_call_id for m in to_core(conversation)[1:]] == ["c0", "c1"]
 
 
+@pytest.mark.rule("blocks-before-kwargs")
 def test_tool_call_blocks_win_over_additional_kwargs() -> None:
     message = assistant_with_calls("f")
     message.additional_kwargs["tool_calls"] = [
@@ -233,6 +292,7 @@ class SDKCall:
         return {"id": "x", "function": {"name": "f", "arguments": {"a": 1}}}
 
 
+@pytest.mark.rule("foreign-histories")
 @pytest.mark.parametrize(
     "call",
     [
@@ -247,12 +307,14 @@ def test_calls_in_additional_kwargs_are_understood(call: Any) -> None:
     assert (found.id, found.name, found.parse()) == ("x", "f", {"a": 1})
 
 
+@pytest.mark.rule("foreign-histories")
 def test_a_call_that_is_none_is_refused() -> None:
     message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [{"id": "x"}]})
     with pytest.raises(InvalidSettingError, match="is not a tool call"):
         to_core([message])
 
 
+@pytest.mark.rule("never-dropped")
 @pytest.mark.parametrize("role", ["system", "user", "tool"])
 def test_a_tool_call_outside_an_assistant_message_is_refused(role: str) -> None:
     blocks = [TextBlock(text="x"), ToolCallBlock(tool_name="f", tool_kwargs={})]
@@ -260,6 +322,7 @@ def test_a_tool_call_outside_an_assistant_message_is_refused(role: str) -> None:
         to_core([ChatMessage(role=role, blocks=blocks)])
 
 
+@pytest.mark.rule("foreign-histories")
 def test_the_function_call_of_old_histories_is_a_tool_call() -> None:
     call = {"name": "f", "arguments": '{"a": 1}'}
     conversation = [
@@ -271,6 +334,7 @@ def test_the_function_call_of_old_histories_is_a_tool_call() -> None:
     assert answered.tool_call_id == asked.tool_calls[0].id
 
 
+@pytest.mark.rule("history-untouched")
 def test_history_is_not_changed() -> None:
     conversation = [
         ChatMessage(role="system", content="s"),

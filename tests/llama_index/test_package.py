@@ -24,6 +24,7 @@ def run(code: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.rule("lazy")
 def test_public_names() -> None:
     assert dir(llama_index_hfrouter) == ["HFRouter", "HFRouterEmbedding", "HFRouterRerank"]
     for name in llama_index_hfrouter.__all__:
@@ -32,6 +33,7 @@ def test_public_names() -> None:
         llama_index_hfrouter.HFRouters  # noqa: B018
 
 
+@pytest.mark.rule("lazy")
 def test_a_missing_framework_names_the_install_command() -> None:
     message = run(
         "import json, sys; sys.modules['llama_index'] = None\n"
@@ -42,6 +44,7 @@ def test_a_missing_framework_names_the_install_command() -> None:
     assert "pip install 'hfrouter[llama-index]'" in message
 
 
+@pytest.mark.rule("light")
 def test_importing_loads_at_most_twenty_modules_and_no_package() -> None:
     loaded = run(
         "import json, sys, llama_index.core\n"
@@ -55,6 +58,7 @@ def test_importing_loads_at_most_twenty_modules_and_no_package() -> None:
     assert {name.partition(".")[0] for name in loaded} <= ours
 
 
+@pytest.mark.rule("lazy")
 def test_importing_the_package_loads_nothing_else() -> None:
     loaded = run(
         "import json, sys\nbefore = set(sys.modules)\nimport llama_index_hfrouter\n"
@@ -74,6 +78,19 @@ def imports(path: Any) -> set[str]:
     return found
 
 
+@pytest.mark.rule("no-multimodal", "memory-and-pydantic", "cache-keys", "agent-context")
+def test_the_page_says_what_cannot_be_done() -> None:
+    page = (ROOT / "docs" / "llama-index.md").read_text(encoding="utf-8")
+    for words in (
+        "There is no multimodal embedding class",
+        "With pydantic 2.14, core 0.14 cannot write `SimpleChatStore`",
+        "do not share one cache between models",
+    ):
+        assert words in " ".join(page.split())
+    assert not [name for name in llama_index_hfrouter.__all__ if "Modal" in name]
+
+
+@pytest.mark.rule("own-wire")
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
 def test_only_root_names_of_the_core_and_no_http(path: Any) -> None:
     found = imports(path)

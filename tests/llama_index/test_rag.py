@@ -59,6 +59,7 @@ def best(nodes: list[Any]) -> str:
     return str(nodes[0].node.ref_doc_id)
 
 
+@pytest.mark.rule("retrieval")
 @pytest.mark.parametrize(
     ("query", "name"),
     [
@@ -78,6 +79,7 @@ async def test_retrieval_finds_the_right_document(
 
 
 # Core runs ``use_async`` in a loop that it closes without ending what lives in it.
+@pytest.mark.rule("index-beyond-a-batch")
 @pytest.mark.filterwarnings("ignore:unclosed (transport )?<:ResourceWarning")
 async def test_an_index_is_built_in_every_way(embedding: HFRouterEmbedding) -> None:
     plain = VectorStoreIndex.from_documents(DOCUMENTS, embed_model=embedding)
@@ -97,6 +99,7 @@ async def test_an_index_is_built_in_every_way(embedding: HFRouterEmbedding) -> N
     gc.collect()
 
 
+@pytest.mark.rule("query-engine")
 async def test_query_engine_plain_and_streaming(index: VectorStoreIndex, llm: HFRouter) -> None:
     options: dict[str, Any] = {"similarity_top_k": 2, "text_qa_template": PLAIN}
     engine = index.as_query_engine(llm=llm, **options)
@@ -109,6 +112,7 @@ async def test_query_engine_plain_and_streaming(index: VectorStoreIndex, llm: HF
     assert "".join([text async for text in found.async_response_gen()]) == ANSWER
 
 
+@pytest.mark.rule("chat-engines")
 async def test_chat_engines(index: VectorStoreIndex, llm: HFRouter) -> None:
     memory = ChatMemoryBuffer.from_defaults(llm=llm)
     simple = index.as_chat_engine(llm=llm, chat_mode="simple", memory=memory)
@@ -123,6 +127,7 @@ async def test_chat_engines(index: VectorStoreIndex, llm: HFRouter) -> None:
     assert "".join(texts) == "Hello! How can I help you today?"
 
 
+@pytest.mark.rule("chat-engines")
 async def test_context_chat_engine_passes_the_right_context(
     embedding: HFRouterEmbedding, stub: StubRouter
 ) -> None:
@@ -145,6 +150,7 @@ async def test_context_chat_engine_passes_the_right_context(
     assert str(await condensed.achat(QUESTION)) == "It is Paris."
 
 
+@pytest.mark.rule("response-synthesis")
 @pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize", "simple_summarize"])
 async def test_response_modes(mode: Any, index: VectorStoreIndex, stub: StubRouter) -> None:
     stub.chat(say("It is Paris."))
@@ -155,6 +161,7 @@ async def test_response_modes(mode: Any, index: VectorStoreIndex, stub: StubRout
     assert FACTS["france"] in str(stub.bodies[0]["messages"])
 
 
+@pytest.mark.rule("ingestion")
 async def test_ingestion_pipeline(embedding: HFRouterEmbedding) -> None:
     pipeline = IngestionPipeline(
         transformations=[SentenceSplitter(chunk_size=64, chunk_overlap=0), embedding],
@@ -169,6 +176,7 @@ async def test_ingestion_pipeline(embedding: HFRouterEmbedding) -> None:
     assert best(index.as_retriever(similarity_top_k=1).retrieve("a loaf")) == "bread"
 
 
+@pytest.mark.rule("persisted-index")
 def test_an_index_survives_its_store(
     embedding: HFRouterEmbedding, index: VectorStoreIndex, tmp_path: Any
 ) -> None:
@@ -181,6 +189,7 @@ def test_an_index_survives_its_store(
     assert best(restored.as_retriever(similarity_top_k=1).retrieve("a sleepy pet")) == "cat"
 
 
+@pytest.mark.rule("settings")
 def test_global_settings_and_postprocessors(
     embedding: HFRouterEmbedding, llm: HFRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def both(model: HFRouterRerank, given: list[NodeWithScore]) -> Iterator[list[Nod
     yield asyncio.run(model.apostprocess_nodes(given, query_bundle=QueryBundle(QUERY)))
 
 
+@pytest.mark.rule("rerank-order")
 def test_all_nodes_come_back_ordered_and_little_is_sent(
     rerank: HFRouterRerank, stub: StubRouter
 ) -> None:
@@ -109,6 +110,7 @@ def test_the_metadata_mode_says_what_of_a_node_is_ranked(
     assert stub.last["texts"] == [text]
 
 
+@pytest.mark.rule("rerank-inputs-untouched")
 def test_the_retrieval_score_is_kept_on_a_copy(stub: StubRouter) -> None:
     given = nodes("red", "blue green", colour="dark")
     before = copy.deepcopy(given)
@@ -121,6 +123,7 @@ def test_the_retrieval_score_is_kept_on_a_copy(stub: StubRouter) -> None:
     assert not {id(one) for one in plain} & {id(one) for one in given}
 
 
+@pytest.mark.rule("rerank-batches")
 def test_batches_are_bounded_and_ordered_as_a_whole(stub: StubRouter) -> None:
     inner, lock, now, most = stub.checked_rerank(), threading.Lock(), 0, 0
 
@@ -143,6 +146,7 @@ def test_batches_are_bounded_and_ordered_as_a_whole(stub: StubRouter) -> None:
     assert 1 < most <= 3
 
 
+@pytest.mark.rule("rerank-needs-a-query")
 def test_a_query_and_texts_are_needed_and_nothing_is_sent(
     rerank: HFRouterRerank, stub: StubRouter
 ) -> None:
@@ -158,6 +162,7 @@ def test_a_query_and_texts_are_needed_and_nothing_is_sent(
     assert not stub.requests
 
 
+@pytest.mark.rule("rerank-honest")
 def test_the_router_itself_has_no_route_for_rerankers() -> None:
     model = HFRouterRerank("BAAI/bge-reranker-v2-m3", api_key="hf_x")
     with pytest.raises(UnsupportedTaskError, match="text-ranking"):
@@ -166,6 +171,7 @@ def test_the_router_itself_has_no_route_for_rerankers() -> None:
         asyncio.run(model.apostprocess_nodes(nodes(), query_str=QUERY))
 
 
+@pytest.mark.rule("rerank-honest")
 def test_sentence_similarity_is_asked_only_when_it_is_named(stub: StubRouter) -> None:
     path = "/hf-inference/models/org/embed/pipeline/sentence-similarity"
 
@@ -185,6 +191,7 @@ def test_sentence_similarity_is_asked_only_when_it_is_named(stub: StubRouter) ->
         refused.postprocess_nodes(nodes(), query_str=QUERY)
 
 
+@pytest.mark.rule("rerank-failures")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -207,6 +214,7 @@ def test_answers_that_do_not_fit_are_refused(
             call()
 
 
+@pytest.mark.rule("rerank-events")
 def test_events_and_spans(rerank: HFRouterRerank, recorder: Recorder) -> None:
     for number, found in enumerate(both(rerank, nodes()), start=1):
         mine = [event for event in recorder.events if type(event).__name__.startswith("ReRank")]
@@ -220,6 +228,7 @@ def test_events_and_spans(rerank: HFRouterRerank, recorder: Recorder) -> None:
     assert SECRET not in "".join(recorder.dumps)
 
 
+@pytest.mark.rule("rerank-events")
 def test_a_failed_call_has_a_start_and_no_end_event(
     rerank: HFRouterRerank, stub: StubRouter, recorder: Recorder
 ) -> None:
@@ -230,6 +239,7 @@ def test_a_failed_call_has_a_start_and_no_end_event(
     assert "ReRankEndEvent" not in recorder.names()
 
 
+@pytest.mark.rule("rerank-dumps")
 @pytest.mark.parametrize("key", [SECRET, SecretStr(SECRET), lambda: SECRET])
 def test_the_key_is_in_no_dump_repr_or_pickle(key: Any) -> None:
     headers = {"X-Secret": SECRET, "X-Team": "blue"}
@@ -243,6 +253,7 @@ def test_the_key_is_in_no_dump_repr_or_pickle(key: Any) -> None:
     assert restored.api_key is None
 
 
+@pytest.mark.rule("rerank-dumps")
 def test_dumps_restore_the_same_reranker(stub: StubRouter) -> None:
     model = HFRouterRerank(
         "a/b", base_url=stub.url, top_n=2, batch_size=3, truncate=True, metadata_mode="none"
@@ -268,6 +279,7 @@ def test_wrong_settings_are_refused() -> None:
     assert HFRouterRerank(callback_manager=None).callback_manager is not None
 
 
+@pytest.mark.rule("rerank-real")
 def test_on_a_real_server(llama_rerank_url: str) -> None:
     texts = ["Paris is the capital of France.", "Bread is baked from flour.", "7 is prime."]
     for address in (llama_rerank_url, f"{llama_rerank_url}/v1/rerank"):

@@ -37,6 +37,7 @@ def llm_and_embedding(**extra: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.rule("no-secrets-in-dumps")
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("key", [SECRET, SecretStr(SECRET), lambda: SECRET])
 def test_the_key_is_in_no_dump_repr_or_pickle(index: int, key: Any) -> None:
@@ -59,6 +60,7 @@ def test_the_key_is_in_no_dump_repr_or_pickle(index: int, key: Any) -> None:
     assert restored.api_key is None
 
 
+@pytest.mark.rule("no-secrets-in-dumps")
 def test_every_setting_of_the_client_is_taken_and_no_secret_dumped() -> None:
     from shared_core import Limits, RetryPolicy, TLSSettings
 
@@ -82,6 +84,7 @@ def test_every_setting_of_the_client_is_taken_and_no_secret_dumped() -> None:
         assert pickle.loads(pickle.dumps(model)).hub_url == "https://hub.example.org"
 
 
+@pytest.mark.rule("dump-round-trip", "class-names")
 def test_from_dict_of_to_dict_is_the_same_model() -> None:
     llm = llm_and_embedding()[0]
     for again in (HFRouter.from_dict(llm.to_dict()), HFRouter.from_json(llm.to_json())):
@@ -91,6 +94,7 @@ def test_from_dict_of_to_dict_is_the_same_model() -> None:
     assert HFRouter.class_name() == "HFRouter"
 
 
+@pytest.mark.rule("dump-round-trip", "class-names")
 def test_from_dict_of_to_dict_is_the_same_embedding() -> None:
     embedding = llm_and_embedding()[1]
     again = HFRouterEmbedding.from_dict(embedding.to_dict())
@@ -100,6 +104,7 @@ def test_from_dict_of_to_dict_is_the_same_embedding() -> None:
     assert HFRouterEmbedding.class_name() == "HFRouterEmbedding"
 
 
+@pytest.mark.rule("dump-round-trip")
 def test_connection_settings_that_are_no_secret_survive_a_dump() -> None:
     llm = HFRouter("a/b", connect_timeout=3.0, hub_url="https://hub.example.org", user_agent="m/1")
     again = HFRouter.from_dict(llm.to_dict())
@@ -107,6 +112,7 @@ def test_connection_settings_that_are_no_secret_survive_a_dump() -> None:
     assert again.hub_url == "https://hub.example.org"
 
 
+@pytest.mark.rule("no-password-in-addresses")
 @pytest.mark.parametrize("kind", [HFRouter, HFRouterEmbedding, HFRouterRerank])
 @pytest.mark.parametrize("name", ["base_url", "hub_url"])
 def test_an_address_with_a_password_is_refused_unseen(kind: Any, name: str) -> None:
@@ -128,6 +134,7 @@ def use(llm: HFRouter) -> None:
     asyncio.run(asynchronously())
 
 
+@pytest.mark.rule("copies-after-use")
 def test_deepcopy_and_pickle_after_use(stub: StubRouter) -> None:
     stub.chat(say("Hello."))
     llm = HFRouter("a/b", base_url=stub.base_url, api_key=SECRET, max_tokens=7)
@@ -143,6 +150,7 @@ def test_deepcopy_and_pickle_after_use(stub: StubRouter) -> None:
     use(llm)
 
 
+@pytest.mark.rule("copies-after-use")
 def test_deepcopy_and_pickle_of_the_embedding_after_use(stub: StubRouter) -> None:
     embedding = HFRouterEmbedding("m", base_url=stub.base_url)
     expected = embedding.get_text_embedding("x")
@@ -152,6 +160,7 @@ def test_deepcopy_and_pickle_of_the_embedding_after_use(stub: StubRouter) -> Non
         assert asyncio.run(twin.aget_text_embedding("x")) == expected
 
 
+@pytest.mark.rule("copies-are-apart")
 def test_copies_do_not_share_what_is_changed(stub: StubRouter) -> None:
     stub.chat(say("x"))
     llm = HFRouter("a/b", base_url=stub.base_url, extra_body={"top_k": 1})
@@ -169,6 +178,7 @@ def test_copies_do_not_share_what_is_changed(stub: StubRouter) -> None:
     assert "x-hf-bill-to" not in stub.requests[-1].headers
 
 
+@pytest.mark.rule("living-object-whole")
 def test_pickling_leaves_the_living_object_whole(stub: StubRouter) -> None:
     limiter = TokenBucketRateLimiter(requests_per_minute=600)
     stub.chat(say("x"))
@@ -180,6 +190,7 @@ def test_pickling_leaves_the_living_object_whole(stub: StubRouter) -> None:
     assert copy.deepcopy(llm).rate_limiter is limiter
 
 
+@pytest.mark.rule("unpickling")
 def test_unpickling_runs_the_strict_constructor_with_all_base_fields() -> None:
     llm = HFRouter("a/b", system_prompt="s", messages_to_prompt=str, callback_manager=None)
     restored = pickle.loads(pickle.dumps(llm))
@@ -188,6 +199,7 @@ def test_unpickling_runs_the_strict_constructor_with_all_base_fields() -> None:
     assert restored._clients is not llm._clients
 
 
+@pytest.mark.rule("no-secrets-in-errors")
 @pytest.mark.parametrize("kind", [HFRouter, HFRouterEmbedding])
 @pytest.mark.parametrize(
     "options",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.llms.types import MessageRole
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -17,6 +18,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 
 from llama_index_hfrouter import HFRouter, HFRouterEmbedding, HFRouterRerank
 from shared_core import InvalidSettingError, MissingTokenError
+from tests.helpers.fault_server import json_reply
 from tests.llama_index.stub_server import CHAT, StubRouter, say
 from tests.llama_index.test_llm import EIGHT, HELLO, make, result_of
 
@@ -179,3 +181,144 @@ def test_the_default_timeout_is_finite(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [HFRouter, HFRouterEmbedding, HFRouterRerank])
 def test_no_client_is_made_before_the_first_call(kind: Any) -> None:
     assert kind("org/m")._clients._made == {}
+
+
+# --- settings ---------------------------------------------------------------------------
+
+
+@pytest.mark.rule("metadata", "metadata-no-io", "context-window-default")
+def test_metadata_needs_no_io_and_has_a_large_window(stub: StubRouter) -> None:
+    metadata = make(stub).metadata
+    assert metadata.context_window == 32_768
+    assert metadata.num_output == -1
+    assert metadata.is_chat_model
+    assert metadata.is_function_calling_model
+    assert metadata.model_name == "org/model"
+    assert metadata.system_role is MessageRole.SYSTEM
+    assert make(stub, context_window=1000, max_tokens=50).metadata.num_output == 50
+    assert make(stub, context_window=1000).metadata.context_window == 1000
+    assert stub.accepted == 0
+
+
+@pytest.mark.rule("no-io-at-construction")
+def test_construction_needs_no_token_and_opens_nothing() -> None:
+    assert HFRouter(model="a/b").metadata.model_name == "a/b"
+
+
+@pytest.mark.rule("unknown-keywords")
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("temprature", "temperature"), ("basurl", "base_url")]
+)
+def test_unknown_constructor_keywords_name_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(InvalidSettingError, match=nearest):
+        HFRouter("a/b", **{name: 1})
+
+
+@pytest.mark.rule("other-names")
+def test_keywords_as_other_packages_call_them(stub: StubRouter) -> None:
+    llm = HFRouter(
+        model_name="a/b", token="t-1", api_base=stub.base_url, headers={"x-team": "blue"}
+    )
+    assert llm.model == "a/b"
+    assert llm.base_url == stub.base_url
+    assert llm.default_headers == {"x-team": "blue"}
+    assert llm.api_key is not None and "t-1" not in repr(llm)
+    embedding = HFRouterEmbedding(model_name="a/b", token="t-1", api_base=stub.base_url)
+    assert embedding.base_url == stub.base_url
+
+
+@pytest.mark.rule("other-names")
+@pytest.mark.parametrize("twice", [{"token": "a", "api_key": "b"}, {"model_name": "c/d"}])
+def test_one_setting_by_two_names_is_refused(twice: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettingError, match=r"given twice|model_name"):
+        HFRouter("a/b", **twice)
+
+
+@pytest.mark.rule("checked-early")
+@pytest.mark.parametrize("options", [{}, {"model": ""}, {"temperature": 0}])
+def test_a_model_is_needed(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettingError, match="model is missing"):
+        HFRouter(**options)
+
+
+@pytest.mark.rule("unknown-keywords")
+def test_unknown_call_keywords_name_the_nearest(stub: StubRouter) -> None:
+    with pytest.raises(InvalidSettingError, match="max_tokens"):
+        make(stub).chat(HELLO, max_token=1)
+    assert stub.accepted == 0
+
+
+@pytest.mark.rule("settings")
+def test_base_fields_are_accepted() -> None:
+    llm = HFRouter("a/b", callback_manager=None, system_prompt="s", rate_limiter=None)
+    assert llm.system_prompt == "s"
+    assert llm.callback_manager is not None
+
+
+@pytest.mark.rule("checked-early")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", -0.1),
+        ("temperature", 2.1),
+        ("top_p", 1.5),
+        ("max_tokens", 0),
+        ("timeout", 0),
+        ("connect_timeout", -1),
+        ("max_retries", -1),
+        ("context_window", 0),
+        ("policy", "quickest"),
+    ],
+)
+def test_values_out_of_range_are_refused_early(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        HFRouter("a/b", **{name: value})
+
+
+# --- what the router knows --------------------------------------------------------------
+
+MODEL_LIST = {
+    "data": [
+        {
+            "id": "org/model",
+            "providers": [
+                {
+                    "provider": "big",
+                    "status": "live",
+                    "context_length": 131072,
+                    "supports_tools": True,
+                    "supports_structured_output": True,
+                },
+                {
+                    "provider": "small",
+                    "status": "live",
+                    "context_length": 40960,
+                    "supports_tools": False,
+                    "supports_structured_output": False,
+                },
+            ],
+        }
+    ]
+}
+
+
+@pytest.mark.rule("model-info")
+@pytest.mark.parametrize(
+    ("options", "window", "tools", "schema"),
+    [
+        ({}, 40960, True, False),
+        ({"provider": "big"}, 131072, True, True),
+        ({"provider": "small"}, 40960, False, False),
+    ],
+)
+async def test_model_info_is_loaded_on_request_only(
+    options: dict[str, Any], window: int, tools: bool, schema: bool, stub: StubRouter
+) -> None:
+    stub.on("/v1/models", json_reply(MODEL_LIST))
+    for asynchronous in (False, True):
+        llm = make(stub, **options)
+        info = await llm.aload_model_info() if asynchronous else llm.load_model_info()
+        assert info.id == "org/model"
+        assert llm.metadata.context_window == window
+        assert llm.metadata.is_function_calling_model is tools
+        assert llm.supports_json_schema is schema

@@ -56,6 +56,13 @@ async def four_ways(llm: HFRouter, output_cls: Any = Person, **options: Any) -> 
     return found
 
 
+@pytest.mark.rule(
+    "structured-four-ways",
+    "structured-system-prompt",
+    "structured-partial",
+    "schema-sent",
+    "async-system-prompt",
+)
 @pytest.mark.parametrize(("json_schema", "answer"), WAYS)
 async def test_sync_async_and_streams_keep_the_system_prompt(
     json_schema: str, answer: Any, stub: StubRouter
@@ -83,6 +90,7 @@ async def test_sync_async_and_streams_keep_the_system_prompt(
             assert body["tool_choice"] == "required"
 
 
+@pytest.mark.rule("llm-kwargs")
 @pytest.mark.parametrize(("json_schema", "answer"), WAYS)
 async def test_llm_kwargs_are_passed_and_not_changed(
     json_schema: str, answer: Any, stub: StubRouter
@@ -95,6 +103,7 @@ async def test_llm_kwargs_are_passed_and_not_changed(
     assert [body["seed"] for body in stub.bodies] == [7] * 4
 
 
+@pytest.mark.rule("structured-events")
 @pytest.mark.parametrize(("json_schema", "answer"), WAYS)
 async def test_events_once_per_call(
     json_schema: str, answer: Any, stub: StubRouter, recorder: Recorder
@@ -108,6 +117,7 @@ async def test_events_once_per_call(
     assert names.count("LLMStructuredPredictInProgressEvent") >= 4
 
 
+@pytest.mark.rule("fences-and-think")
 @pytest.mark.parametrize(
     "text",
     [
@@ -136,6 +146,7 @@ CUT_CALL = {
 }
 
 
+@pytest.mark.rule("truncation-named")
 @pytest.mark.parametrize(
     ("json_schema", "answer"),
     [
@@ -158,6 +169,7 @@ async def test_truncation_is_named(json_schema: str, answer: Any, stub: StubRout
         await llm.astructured_predict(Person, PROMPT, who="Ada")
 
 
+@pytest.mark.rule("wrong-structure")
 @pytest.mark.parametrize("text", ["I would rather not.", '{"name": "Ada"}', "[]", ""])
 async def test_other_answers_are_refused_with_their_text(text: str, stub: StubRouter) -> None:
     stub.chat(say(text))
@@ -170,16 +182,19 @@ async def test_other_answers_are_refused_with_their_text(text: str, stub: StubRo
         assert [item async for item in stream]
 
 
+@pytest.mark.rule("text-for-a-call")
 def test_json_written_instead_of_the_tool_call_is_taken(stub: StubRouter) -> None:
     stub.chat(say(f"```json\n{ADA}\n```"))
     assert make(stub).structured_predict(Person, PROMPT, who="Ada").name == "Ada"
 
 
+@pytest.mark.rule("structured-by-router")
 def test_the_switch_takes_booleans() -> None:
     assert HFRouter("a/b", json_schema=True).json_schema == "on"
     assert HFRouter("a/b", json_schema=False).json_schema == "off"
 
 
+@pytest.mark.rule("structured-by-router")
 def test_auto_uses_the_schema_only_when_the_router_says_so(stub: StubRouter) -> None:
     stub.chat(BY_TOOL, BY_SCHEMA)
     make(stub).structured_predict(Person, PROMPT, who="Ada")
@@ -188,6 +203,7 @@ def test_auto_uses_the_schema_only_when_the_router_says_so(stub: StubRouter) -> 
     assert "response_format" in stub.last
 
 
+@pytest.mark.rule("structured-without-tools")
 @pytest.mark.parametrize(
     "options",
     [{"is_function_calling_model": False}, {"pydantic_program_mode": PydanticProgramMode.LLM}],
@@ -207,6 +223,7 @@ async def test_without_tools_json_is_asked_for_in_words(options: Any, stub: Stub
         assert body["messages"][0]["content"] == "s"
 
 
+@pytest.mark.rule("schema-sent")
 async def test_long_and_foreign_names_are_made_acceptable(stub: StubRouter) -> None:
     for name in ("Über_" + "x" * 80, "a b"):
         named = type(name, (Person,), {})
@@ -222,6 +239,7 @@ async def test_long_and_foreign_names_are_made_acceptable(stub: StubRouter) -> N
                 assert NAME.fullmatch(sent["name"])
 
 
+@pytest.mark.rule("schema-sent")
 def test_names_of_schemas_are_made_acceptable(stub: StubRouter) -> None:
     stub.chat(say('{"content": 1}'), call(("Box_int_", {"content": 1})))
     for json_schema in ("on", "off"):
@@ -230,6 +248,7 @@ def test_names_of_schemas_are_made_acceptable(stub: StubRouter) -> None:
 
 
 # StructuredLLM of core calls the deprecated pydantic method.
+@pytest.mark.rule("as-structured-llm", "structured-images")
 @pytest.mark.filterwarnings("ignore:The `json` method is deprecated")
 async def test_as_structured_llm_keeps_images_and_braces(stub: StubRouter) -> None:
     stub.chat(BY_TOOL)
@@ -243,6 +262,7 @@ async def test_as_structured_llm_keeps_images_and_braces(stub: StubRouter) -> No
     assert last.raw == found.raw
 
 
+@pytest.mark.rule("chat-prompts")
 def test_chat_prompts_are_formatted(stub: StubRouter) -> None:
     stub.chat(BY_TOOL)
     prompt = ChatPromptTemplate.from_messages([("system", "Be {how}."), ("user", "{who}?")])

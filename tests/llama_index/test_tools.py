@@ -35,6 +35,7 @@ def llm(stub: StubRouter) -> HFRouter:
     return HFRouter("org/model", base_url=stub.base_url)
 
 
+@pytest.mark.rule("no-vendor-extras")
 def test_tools_are_sent_without_extras(llm: HFRouter, stub: StubRouter) -> None:
     llm.chat_with_tools(TOOLS, user_msg="2 + 3?")
     sent = stub.last
@@ -44,11 +45,13 @@ def test_tools_are_sent_without_extras(llm: HFRouter, stub: StubRouter) -> None:
     assert sent["messages"] == [{"role": "user", "content": "2 + 3?"}]
 
 
+@pytest.mark.rule("no-tools")
 def test_without_tools_nothing_toolish_is_sent(llm: HFRouter, stub: StubRouter) -> None:
     llm.chat_with_tools([], user_msg="hi", tool_required=True, tool_choice="auto")
     assert stub.last.keys() == {"model", "messages"}
 
 
+@pytest.mark.rule("tool-choice")
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
@@ -70,6 +73,7 @@ def test_tool_choice(options: Any, sent: Any, llm: HFRouter, stub: StubRouter) -
     assert stub.last.get("tool_choice") == sent
 
 
+@pytest.mark.rule("history-untouched", "user-msg", "tool-keywords-pass")
 def test_a_chat_message_follows_the_history_which_is_not_changed(
     llm: HFRouter, stub: StubRouter
 ) -> None:
@@ -82,10 +86,18 @@ def test_a_chat_message_follows_the_history_which_is_not_changed(
     assert len(history) == 1
 
 
+@pytest.mark.rule("long-descriptions")
+def test_a_long_description_is_sent_whole(llm: HFRouter, stub: StubRouter) -> None:
+    long = FunctionTool.from_defaults(add, description="word " * 600)
+    llm.chat_with_tools([long], user_msg="x")
+    assert stub.last["tools"][0]["function"]["description"] == "word " * 600
+
+
 def names(llm: HFRouter, response: Any) -> list[str]:
     return [found.tool_name for found in llm.get_tool_calls_from_response(response)]
 
 
+@pytest.mark.rule("parallel-calls")
 @pytest.mark.parametrize(("allowed", "expected"), [(True, ["add", "now"]), (False, ["add"])])
 async def test_parallel_calls_only_if_allowed(
     allowed: bool, expected: list[str], llm: HFRouter
@@ -100,6 +112,7 @@ async def test_parallel_calls_only_if_allowed(
     assert [made["function"]["name"] for made in listed] == expected
 
 
+@pytest.mark.rule("predict-and-call")
 async def test_predict_and_call_runs_the_tool(llm: HFRouter) -> None:
     assert llm.predict_and_call(TOOLS, user_msg="x").response == "5"
     assert (await llm.apredict_and_call(TOOLS, user_msg="x")).response == "5"
@@ -107,6 +120,7 @@ async def test_predict_and_call_runs_the_tool(llm: HFRouter) -> None:
     assert both.response == "5\n\n12:30 in Paris"
 
 
+@pytest.mark.rule("round-trip")
 def test_a_tool_conversation_goes_round(llm: HFRouter, stub: StubRouter) -> None:
     stub.chat(TWO, say("5, and half past twelve."))
     history = [ChatMessage(role="user", content="x")]

@@ -37,6 +37,7 @@ def make(stub: StubRouter, **options: Any) -> HFRouter:
     return HFRouter("org/model", base_url=stub.base_url, **options)
 
 
+@pytest.mark.rule("list-of-calls")
 async def test_cores_streaming_program_sees_the_calls(stub: StubRouter) -> None:
     # It looks for a list in additional_kwargs, not for blocks, and yields blanks without.
     stub.chat(call(("Person", {"name": "Ada", "age": 36})))
@@ -50,6 +51,7 @@ async def test_cores_streaming_program_sees_the_calls(stub: StubRouter) -> None:
     assert program() == found[-1]
 
 
+@pytest.mark.rule("output-class")
 async def test_a_query_engine_gives_objects(stub: StubRouter) -> None:
     stub.chat(call(("Person", {"name": "Ada", "age": 36})))
     embedding = HFRouterEmbedding("m", base_url=stub.base_url)
@@ -60,6 +62,7 @@ async def test_a_query_engine_gives_objects(stub: StubRouter) -> None:
         assert found.response == Person(name="Ada", age=36)
 
 
+@pytest.mark.rule("as-structured-llm")
 async def test_a_structured_llm_in_a_query_engine(stub: StubRouter) -> None:
     stub.chat(say(ADA))
     embedding = HFRouterEmbedding("m", base_url=stub.base_url)
@@ -69,6 +72,7 @@ async def test_a_structured_llm_in_a_query_engine(stub: StubRouter) -> None:
     assert found.response == Person(name="Ada", age=36)
 
 
+@pytest.mark.rule("agent-output-class")
 async def test_an_agent_gives_an_object_at_the_end(stub: StubRouter) -> None:
     stub.chat(say("Ada is 36."), call(("Person", {"name": "Ada", "age": 36})))
     agent = FunctionAgent(name="a", tools=[], llm=make(stub), output_cls=Person)
@@ -76,6 +80,7 @@ async def test_an_agent_gives_an_object_at_the_end(stub: StubRouter) -> None:
     assert result.structured_response == {"name": "Ada", "age": 36}
 
 
+@pytest.mark.rule("own-http-clients")
 async def test_clients_of_the_users_own_are_used(stub: StubRouter) -> None:
     stub.chat(say("Hello."))
     seen: list[str] = []
@@ -97,6 +102,7 @@ async def test_clients_of_the_users_own_are_used(stub: StubRouter) -> None:
     assert seen == [f"sync {chat}", f"sync {chat}", f"async {chat}", "sync /v1/embeddings"]
 
 
+@pytest.mark.rule("client-callbacks")
 async def test_callbacks_of_the_client_are_told(stub: StubRouter) -> None:
     class Log(Callback):
         def __init__(self) -> None:
@@ -114,6 +120,7 @@ async def test_callbacks_of_the_client_are_told(stub: StubRouter) -> None:
     assert log.tokens == [18, 18]
 
 
+@pytest.mark.rule("no-secrets-in-errors")
 def test_the_token_is_in_no_log_error_or_traceback(
     stub: StubRouter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -138,6 +145,7 @@ def test_the_token_is_in_no_log_error_or_traceback(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.rule("no-prints")
 async def test_nothing_is_printed(stub: StubRouter, capsys: pytest.CaptureFixture[str]) -> None:
     stub.chat(say("Hello."))
     llm = make(stub)

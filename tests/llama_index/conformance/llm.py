@@ -67,6 +67,7 @@ class LLMConformance(Conformance):
 
     # --- answers ------------------------------------------------------------------------
 
+    @pytest.mark.rule("eight-calls")
     def test_chat_and_complete(self, model: Any, stub: StubRouter) -> None:
         """The four whole-answer calls give the text, one request each."""
         stub.chat(say("Hello."))
@@ -76,6 +77,7 @@ class LLMConformance(Conformance):
         assert run(lambda: model.acomplete("x")).text == "Hello."
         assert len(stub.bodies) == 4
 
+    @pytest.mark.rule("generator-objects", "cumulative")
     def test_streams_are_cumulative_generators(self, model: Any, stub: StubRouter) -> None:
         """Streams are generator objects; message is cumulative, delta is new text only."""
         stub.chat(say(["He", "llo."]))
@@ -96,18 +98,21 @@ class LLMConformance(Conformance):
         assert run(lambda: collect(model.astream_chat(HELLO)))[-1].message.content == "Hello."
         assert run(lambda: collect(model.astream_complete("x")))[-1].text == "Hello."
 
+    @pytest.mark.rule("zero-temperature")
     def test_zero_temperature_is_sent(self, stub: StubRouter) -> None:
         """``temperature=0`` is legal and sent as 0."""
         stub.chat(say("x"))
         self.make(stub.base_url, temperature=0).chat(HELLO)
         assert stub.last["temperature"] == 0
 
+    @pytest.mark.rule("call-wins")
     def test_call_keywords_win(self, stub: StubRouter) -> None:
         """A keyword of the call beats the constructor's."""
         stub.chat(say("x"))
         self.make(stub.base_url, max_tokens=5).chat(HELLO, max_tokens=9)
         assert stub.last["max_tokens"] == 9
 
+    @pytest.mark.rule("roles")
     def test_roles_are_mapped(self, model: Any, stub: StubRouter) -> None:
         """CHATBOT and MODEL speak as the assistant."""
         stub.chat(say("x"))
@@ -117,6 +122,7 @@ class LLMConformance(Conformance):
 
     # --- usage and events ---------------------------------------------------------------
 
+    @pytest.mark.rule("raw-is-json", "usage", "token-counts")
     def test_usage_whole_and_streamed(self, stub: StubRouter) -> None:
         """``raw["usage"]`` is there on answers and at the end of streams, and is counted."""
         stub.chat(say("Hello."))
@@ -132,6 +138,7 @@ class LLMConformance(Conformance):
             assert json.loads(json.dumps(last.raw)) == last.raw
             assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (11, 7)
 
+    @pytest.mark.rule("events-once", "events-without-secrets")
     def test_events_once(self, model: Any, stub: StubRouter, events: Events) -> None:
         """One start and one end event per call; ``complete`` is no chat besides."""
         stub.chat(say("Hello."))
@@ -146,12 +153,14 @@ class LLMConformance(Conformance):
 
     # --- streams that peers stumble over ------------------------------------------------
 
+    @pytest.mark.rule("empty-choices", "line-separators")
     def test_empty_choices_and_separators(self, model: Any, stub: StubRouter) -> None:
         """Chunks without choices, and U+2028, do not break a stream."""
         odd = {**chunk({}), "choices": []}
         stub.chat(sse(odd, chunk({"content": "a\u2028b\u0085c"}), odd, chunk({}, "stop")))
         assert list(model.stream_chat(HELLO))[-1].message.content == "a\u2028b\u0085c"
 
+    @pytest.mark.rule("cut-streams-raise")
     def test_cut_streams_raise(self, model: Any, stub: StubRouter) -> None:
         """A stream that ends without a finish reason is an error, and no RuntimeError."""
         stub.chat(say("Hel", finish=None, end=Fin()))
@@ -159,6 +168,7 @@ class LLMConformance(Conformance):
             list(model.stream_chat(HELLO))
         assert not isinstance(caught.value, RuntimeError)
 
+    @pytest.mark.rule("early-break")
     def test_leaving_a_stream_closes_it(self, model: Any, stub: StubRouter) -> None:
         """Closing the generator closes the connection."""
         stub.chat(say(["w "] * 50, delay=0.02))
@@ -169,12 +179,14 @@ class LLMConformance(Conformance):
         gc.collect()
         assert stub.wait_open(0)
 
+    @pytest.mark.rule("new-loops")
     def test_new_loops(self, model: Any, stub: StubRouter) -> None:
         """One object serves one event loop after another."""
         stub.chat(say("Hello."))
         for _ in range(3):
             assert run(lambda: model.achat(HELLO)).message.content == "Hello."
 
+    @pytest.mark.rule("sync-in-a-loop")
     def test_sync_inside_a_loop(self, model: Any, stub: StubRouter) -> None:
         """Sync calls work inside a running loop."""
         stub.chat(say("Hello."))
@@ -186,6 +198,7 @@ class LLMConformance(Conformance):
 
     # --- tools --------------------------------------------------------------------------
 
+    @pytest.mark.rule("tools-whole", "tools-streamed", "calls-in-both-places")
     def test_tool_calls(self, model: Any, stub: StubRouter) -> None:
         """Calls are read from answers and streams, with their arguments as dicts."""
         stub.chat(TWO)
@@ -204,6 +217,7 @@ class LLMConformance(Conformance):
             listed = answer.message.additional_kwargs["tool_calls"]
             assert json.loads(json.dumps(listed)) == listed
 
+    @pytest.mark.rule("partial-calls")
     def test_partial_calls_never_raise(self, model: Any, stub: StubRouter) -> None:
         """Calls are readable on every response of a stream."""
         stub.chat(TWO)
@@ -211,6 +225,7 @@ class LLMConformance(Conformance):
             for found in model.get_tool_calls_from_response(response, error_on_no_tool_call=False):
                 assert isinstance(found.tool_kwargs, dict)
 
+    @pytest.mark.rule("call-assembly")
     def test_call_assembly(self, model: Any, stub: StubRouter) -> None:
         """Two calls in one delta, interleaved; a new id on a used index is a new call."""
 
@@ -228,12 +243,14 @@ class LLMConformance(Conformance):
         found = model.get_tool_calls_from_response(last)
         assert [(c.tool_id, c.tool_kwargs["a"]) for c in found] == [("a", 1), ("b", 2), ("c", 3)]
 
+    @pytest.mark.rule("no-tools")
     def test_no_tools_nothing_sent(self, model: Any, stub: StubRouter) -> None:
         """Without tools, nothing about tools is sent."""
         stub.chat(say("x"))
         model.chat_with_tools([], user_msg="x")
         assert not {"tools", "tool_choice", "parallel_tool_calls"} & stub.last.keys()
 
+    @pytest.mark.rule("no-vendor-extras")
     def test_tools_are_sent_as_they_are(self, model: Any, stub: StubRouter) -> None:
         """Nothing is added to a tool's definition that some providers refuse."""
         stub.chat(TWO)
@@ -241,6 +258,7 @@ class LLMConformance(Conformance):
         for sent, tool in zip(stub.last["tools"], TOOLS, strict=True):
             assert sent == tool.metadata.to_openai_tool()
 
+    @pytest.mark.rule("history-untouched", "user-msg")
     def test_history_is_left_alone(self, model: Any, stub: StubRouter) -> None:
         """``chat_history`` is not changed; a ``ChatMessage`` is taken as ``user_msg``."""
         stub.chat(TWO)
@@ -249,12 +267,14 @@ class LLMConformance(Conformance):
         assert len(history) == 1
         assert [m["role"] for m in stub.last["messages"]] == ["system", "user"]
 
+    @pytest.mark.rule("parallel-calls")
     def test_parallel_calls_are_cut(self, model: Any, stub: StubRouter) -> None:
         """Without ``allow_parallel_tool_calls`` one call is handed on."""
         stub.chat(TWO)
         answer = model.chat_with_tools(TOOLS, user_msg="x")
         assert len(model.get_tool_calls_from_response(answer)) == 1
 
+    @pytest.mark.rule("round-trip")
     def test_tool_round_trip(self, model: Any, stub: StubRouter) -> None:
         """Calls and results go back with ids, also after a trip through JSON."""
         stub.chat(TWO)
@@ -271,6 +291,7 @@ class LLMConformance(Conformance):
 
     # --- structured ---------------------------------------------------------------------
 
+    @pytest.mark.rule("structured-four-ways", "structured-system-prompt")
     def test_structured_predict(self, stub: StubRouter) -> None:
         """Objects come back sync, async and streamed, with the system prompt kept."""
         stub.chat(call(("Person", {"name": "Ada", "age": 36})))
@@ -286,6 +307,7 @@ class LLMConformance(Conformance):
 
     # --- blocks -------------------------------------------------------------------------
 
+    @pytest.mark.rule("images", "audio")
     @pytest.mark.parametrize(
         ("block", "kind"),
         [
@@ -302,6 +324,7 @@ class LLMConformance(Conformance):
         model.chat([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])])
         assert [part["type"] for part in stub.last["messages"][0]["content"]] == ["text", kind]
 
+    @pytest.mark.rule("citations", "cache-points")
     @pytest.mark.parametrize(
         "block",
         [
@@ -316,6 +339,7 @@ class LLMConformance(Conformance):
         model.chat([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])])
         assert ("the body" in str(stub.last["messages"])) is isinstance(block, CitableBlock)
 
+    @pytest.mark.rule("tool-media")
     def test_tool_image(self, model: Any, stub: StubRouter) -> None:
         """An image in a tool's result reaches the model."""
         stub.chat(TWO)
@@ -329,6 +353,7 @@ class LLMConformance(Conformance):
         model.chat([*HELLO, answer.message, result])
         assert "data:image/png;base64," in str(stub.last["messages"])
 
+    @pytest.mark.rule("reasoning-fields", "thinking-delta", "send-reasoning")
     @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
     def test_reasoning_is_kept(self, field: str, model: Any, stub: StubRouter) -> None:
         """Reasoning becomes a ThinkingBlock and ``thinking_delta``, and is not sent back."""
@@ -344,16 +369,19 @@ class LLMConformance(Conformance):
 
     # --- life ---------------------------------------------------------------------------
 
+    @pytest.mark.rule("no-secrets-in-dumps")
     def test_no_secret_in_dumps(self, stub: StubRouter) -> None:
         """The key is in no dump."""
         model = self.make(stub.base_url, api_key=KEY)
         for dump in (model.to_dict(), model.to_json(), repr(model), model.to_payload()):
             assert KEY not in str(dump)
 
+    @pytest.mark.rule("dump-round-trip")
     def test_round_trip(self, model: Any) -> None:
         """``from_dict(to_dict())`` is the same model."""
         assert type(model).from_dict(model.to_dict()).to_dict() == model.to_dict()
 
+    @pytest.mark.rule("copies-after-use")
     def test_copies_after_use(self, model: Any, stub: StubRouter) -> None:
         """Deep copies and pickles work after use."""
         stub.chat(say("Hello."))
@@ -363,12 +391,14 @@ class LLMConformance(Conformance):
             assert twin.chat(HELLO).message.content == "Hello."
             assert run(lambda twin=twin: twin.achat(HELLO)).message.content == "Hello."
 
+    @pytest.mark.rule("metadata-no-io", "context-window-default")
     def test_context_window(self, model: Any, stub: StubRouter) -> None:
         """The context window leaves agents a memory, and asking for it does no I/O."""
         assert model.metadata.context_window >= 8_192
         assert model.metadata.is_chat_model
         assert stub.accepted == 0
 
+    @pytest.mark.rule("errors-say-what", "no-retry")
     def test_one_request_on_failure(self, model: Any, stub: StubRouter) -> None:
         """A 400 is not repeated, and says what the server said."""
         stub.chat(json_reply({"error": {"message": "such a pity"}}, 400))
@@ -376,6 +406,7 @@ class LLMConformance(Conformance):
             model.chat(HELLO)
         assert len(stub.bodies) == 1
 
+    @pytest.mark.rule("odd-200s")
     def test_an_answer_without_choices_is_a_clear_error(self, model: Any, stub: StubRouter) -> None:
         """A 200 with an error inside is no TypeError."""
         stub.chat(json_reply({"error": {"message": "such a pity", "code": 503}}))
@@ -384,6 +415,7 @@ class LLMConformance(Conformance):
 
     # --- agents -------------------------------------------------------------------------
 
+    @pytest.mark.rule("function-agent", "two-tool-steps")
     @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
     def test_function_agent(self, streaming: bool, model: Any, stub: StubRouter) -> None:
         """A FunctionAgent takes two tool steps."""
@@ -397,6 +429,7 @@ class LLMConformance(Conformance):
 
         assert run(main) == "It is 20."
 
+    @pytest.mark.rule("react-agent")
     @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
     def test_react_agent(self, streaming: bool, model: Any, stub: StubRouter) -> None:
         """A ReActAgent takes a tool step."""

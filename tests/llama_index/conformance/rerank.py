@@ -48,6 +48,7 @@ class RerankConformance(Conformance):
     def model(self, stub: StubRouter) -> Any:
         return self.make(stub.url, top_n=4)
 
+    @pytest.mark.rule("rerank-order")
     def test_orders_by_the_query(self, model: Any, stub: StubRouter) -> None:
         """The best come first, with the scores of the server, in one request."""
         found = model.postprocess_nodes(nodes(), query_str=QUERY)
@@ -57,12 +58,14 @@ class RerankConformance(Conformance):
         again = run(lambda: model.apostprocess_nodes(nodes(), QueryBundle(QUERY)))
         assert again == found
 
+    @pytest.mark.rule("rerank-top-n")
     def test_top_n(self, stub: StubRouter) -> None:
         """As many come out as were asked for, or as there are."""
         for top_n, expected in ((1, BEST[:1]), (9, BEST)):
             model = self.make(stub.url, top_n=top_n)
             assert ids(model.postprocess_nodes(nodes(), query_str=QUERY)) == expected
 
+    @pytest.mark.rule("rerank-inputs-untouched")
     def test_what_came_in_is_left_alone(self, model: Any) -> None:
         """Neither the list, nor its items, nor the nodes are changed."""
         given = nodes(a="b")
@@ -72,6 +75,7 @@ class RerankConformance(Conformance):
         assert given == before
         assert all(one is other for one, other in zip(given, kept, strict=True))
 
+    @pytest.mark.rule("rerank-needs-a-query")
     def test_no_query_raises(self, model: Any, stub: StubRouter) -> None:
         """Without a query there is an error and no request."""
         with pytest.raises(ValueError, match=r"(?i)query"):
@@ -80,12 +84,14 @@ class RerankConformance(Conformance):
             run(lambda: model.apostprocess_nodes(nodes()))
         assert not stub.bodies
 
+    @pytest.mark.rule("rerank-needs-a-query")
     def test_no_nodes_no_request(self, model: Any, stub: StubRouter) -> None:
         """Nothing to rank is no reason to ask."""
         assert model.postprocess_nodes([], query_str=QUERY) == []
         assert run(lambda: model.apostprocess_nodes([], query_str=QUERY)) == []
         assert not stub.bodies
 
+    @pytest.mark.rule("rerank-batches")
     def test_more_texts_than_a_request_takes(self, model: Any, stub: StubRouter) -> None:
         """TEI takes 32 texts at once; more are sent in batches, ordered as a whole."""
         texts = ["black white"] * 40 + ["red green blue", "red black"]
@@ -94,6 +100,7 @@ class RerankConformance(Conformance):
         assert ids(run(lambda: model.apostprocess_nodes(nodes(texts), query_str=QUERY)))[0] == 40
         assert len(stub.bodies) == 4
 
+    @pytest.mark.rule("rerank-async")
     def test_async_does_not_block(self, model: Any, stub: StubRouter) -> None:
         """The event loop goes on while the server thinks, and no thread is needed for it."""
         inner = stub.checked_rerank()
@@ -125,12 +132,14 @@ class RerankConformance(Conformance):
         assert beats >= 5
         assert not threads
 
+    @pytest.mark.rule("rerank-events")
     def test_events_once(self, model: Any, events: Events) -> None:
         """One start and one end event per call."""
         model.postprocess_nodes(nodes(), query_str=QUERY)
         run(lambda: model.apostprocess_nodes(nodes(), query_str=QUERY))
         assert events.count("ReRankStartEvent") == events.count("ReRankEndEvent") == 2
 
+    @pytest.mark.rule("rerank-events")
     def test_callbacks(self, stub: StubRouter) -> None:
         """Callback handlers see one rerank event."""
         handler = LlamaDebugHandler(print_trace_on_end=False)
@@ -138,6 +147,7 @@ class RerankConformance(Conformance):
         model.postprocess_nodes(nodes(), query_str=QUERY)
         assert len(handler.get_event_pairs(CBEventType.RERANKING)) == 1
 
+    @pytest.mark.rule("rerank-failures")
     @pytest.mark.parametrize("status", [401, 424, 429, 500])
     def test_failures_raise_with_the_status(
         self, status: int, model: Any, stub: StubRouter
@@ -151,6 +161,7 @@ class RerankConformance(Conformance):
         assert status in (code, getattr(response, "status_code", None))
         assert len(stub.requests) == 1
 
+    @pytest.mark.rule("rerank-failures")
     def test_a_wrong_answer_raises(self, model: Any, stub: StubRouter) -> None:
         """An index that was never sent, or one missing text, is an error of its own."""
         for answer in ([{"index": 7, "score": 1.0}] * 4, {"error": "no"}):
@@ -159,18 +170,21 @@ class RerankConformance(Conformance):
                 model.postprocess_nodes(nodes(), query_str=QUERY)
             assert not isinstance(caught.value, IndexError | KeyError | TypeError | AssertionError)
 
+    @pytest.mark.rule("rerank-bearer")
     def test_the_token_is_a_bearer(self, stub: StubRouter) -> None:
         """The key goes into ``Authorization: Bearer``."""
         model = self.make(stub.url, api_key=KEY)
         model.postprocess_nodes(nodes(), query_str=QUERY)
         assert stub.requests[-1].headers["authorization"] == f"Bearer {KEY}"
 
+    @pytest.mark.rule("rerank-dumps")
     def test_no_secret_in_dumps(self, stub: StubRouter) -> None:
         """The key is in no dump."""
         model = self.make(stub.url, api_key=KEY)
         for dump in (model.to_dict(), model.to_json(), repr(model), str(model)):
             assert KEY not in str(dump)
 
+    @pytest.mark.rule("new-loops", "sync-in-a-loop")
     def test_new_loops_and_running_loops(self, model: Any) -> None:
         """Any number of loops, and sync calls inside one."""
 
@@ -180,6 +194,7 @@ class RerankConformance(Conformance):
 
         assert all(run(main) for _ in range(3))
 
+    @pytest.mark.rule("rerank-dumps")
     def test_copies_after_use(self, model: Any) -> None:
         """Deep copies and pickles work after use."""
         expected = model.postprocess_nodes(nodes(), query_str=QUERY)
@@ -187,6 +202,7 @@ class RerankConformance(Conformance):
         for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
             assert twin.postprocess_nodes(nodes(), query_str=QUERY) == expected
 
+    @pytest.mark.rule("rerank-in-engines")
     def test_in_a_query_engine(self, stub: StubRouter) -> None:
         """A query engine hands the ranked nodes on, sync and async."""
         plain = [one.node for one in nodes()]
