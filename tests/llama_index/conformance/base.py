@@ -1,4 +1,4 @@
-"""What both suites share: the server, the recorder, and running coroutines."""
+"""What the suites share: the server, the recorder, running coroutines, objects and tools."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
-from pydantic import PrivateAttr
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel, PrivateAttr
 
-from tests.llama_index.stub_server import StubRouter
+from tests.llama_index.stub_server import StubRouter, call
 
 KEY = "hf_conformance_secret"
 
@@ -69,3 +70,31 @@ class Conformance:
 def run(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run a coroutine in a new event loop, as core does all the time."""
     return asyncio.run(make())
+
+
+async def collect(opening: Any) -> list[Any]:
+    return [item async for item in await opening]
+
+
+# --- what the checks ask for ---
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def times(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+TOOLS = [FunctionTool.from_defaults(add), FunctionTool.from_defaults(times)]
+TWO = call(("add", {"a": 2, "b": 3}), ("times", {"a": 2, "b": 3}))

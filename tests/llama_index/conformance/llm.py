@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import json
@@ -24,41 +25,25 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.prompts import PromptTemplate
-from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel
 
 from tests.helpers.fault_server import Fin, json_reply, sse
-from tests.llama_index.conformance.base import KEY, Conformance, Events, run
+from tests.llama_index.conformance.base import (
+    KEY,
+    TOOLS,
+    TWO,
+    Conformance,
+    Events,
+    Person,
+    add,
+    collect,
+    run,
+    times,
+)
 from tests.llama_index.stub_server import StubRouter, call, chunk, say, stream
 from tests.llama_index.test_messages import PNG, WAV
 
 HELLO = [ChatMessage(role="user", content="Say hello.")]
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
-
-
-class Person(BaseModel):
-    """A person."""
-
-    name: str
-    age: int
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-def times(a: int, b: int) -> int:
-    """Multiply two numbers."""
-    return a * b
-
-
-TOOLS = [FunctionTool.from_defaults(add), FunctionTool.from_defaults(times)]
-TWO = call(("add", {"a": 2, "b": 3}), ("times", {"a": 2, "b": 3}))
-
-
-async def collect(opening: Any) -> list[Any]:
-    return [item async for item in await opening]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -167,6 +152,19 @@ class LLMConformance(Conformance):
         with pytest.raises(Exception) as caught:
             list(model.stream_chat(HELLO))
         assert not isinstance(caught.value, RuntimeError)
+
+    @pytest.mark.rule("last-chunks-are-kept", "client-stays-open")
+    def test_async_streams_to_the_end(self, model: Any, stub: StubRouter) -> None:
+        """Async streams keep text and usage that come with and after the finish reason."""
+        last = [chunk({"content": "lo."}, "stop"), {**chunk({}), "choices": [], "usage": USAGE}]
+        stub.chat(sse(chunk({"content": "Hel"}), *last))
+
+        async def twice() -> list[list[Any]]:
+            return [await collect(model.astream_chat(HELLO)) for _ in range(2)]
+
+        for found in run(twice):
+            assert found[-1].message.content == "Hello."
+            assert dict(found[-1].raw)["usage"] == USAGE
 
     @pytest.mark.rule("early-break")
     def test_leaving_a_stream_closes_it(self, model: Any, stub: StubRouter) -> None:
@@ -367,6 +365,14 @@ class LLMConformance(Conformance):
         model.chat([*HELLO, found[-1].message, *HELLO])
         assert "two and two" not in str(stub.last["messages"])
 
+    @pytest.mark.rule("inline-think")
+    def test_inline_think(self, model: Any, stub: StubRouter) -> None:
+        """A ``<think>`` part at the start is a ThinkingBlock and no text."""
+        stub.chat(say(["<th", "ink>hm</thi", "nk>", "Four."]))
+        for answer in (model.chat(HELLO), list(model.stream_chat(HELLO))[-1]):
+            assert isinstance(answer.message.blocks[0], ThinkingBlock)
+            assert answer.message.content == "Four."
+
     # --- life ---------------------------------------------------------------------------
 
     @pytest.mark.rule("no-secrets-in-dumps")
@@ -406,6 +412,22 @@ class LLMConformance(Conformance):
             model.chat(HELLO)
         assert len(stub.bodies) == 1
 
+    @pytest.mark.rule("retries-exact")
+    def test_retries_are_exact(self, stub: StubRouter) -> None:
+        """``max_retries=2`` is three requests when all fail."""
+        stub.chat(json_reply({"error": {"message": "no"}}, 500, {"retry-after": "0"}))
+        with pytest.raises(Exception, match="no"):
+            self.make(stub.base_url, max_retries=2).chat(HELLO)
+        assert len(stub.bodies) == 3
+
+    @pytest.mark.rule("no-foreign-keys")
+    def test_no_foreign_key(self, stub: StubRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A key of OpenAI's in the environment is not sent to another service."""
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+        stub.chat(say("x"))
+        self.make(stub.base_url, api_key=None).chat(HELLO)
+        assert "sk-other" not in str(stub.requests[-1].headers)
+
     @pytest.mark.rule("odd-200s")
     def test_an_answer_without_choices_is_a_clear_error(self, model: Any, stub: StubRouter) -> None:
         """A 200 with an error inside is no TypeError."""
@@ -443,3 +465,28 @@ class LLMConformance(Conformance):
             return str(await agent.run(user_msg="2 + 3?"))
 
         assert run(main) == "It is 5."
+
+    @pytest.mark.rule("cut-calls-run-nothing")
+    @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+    def test_a_cut_call_runs_no_tool(self, streaming: bool, model: Any, stub: StubRouter) -> None:
+        """A tool does not run if the answer was cut off inside the arguments of its call."""
+        ran: list[str] = []
+
+        def delete(path: str = "/") -> str:
+            """Delete a file."""
+            ran.append(path)
+            return "deleted"
+
+        function = {"name": "delete", "arguments": '{"path": "/home/us'}
+        torn = {"id": "c", "type": "function", "function": function}
+        stub.chat(say(calls=[torn], finish="length"), say("Done."))
+
+        async def main() -> None:
+            agent = FunctionAgent(tools=[delete], llm=model, streaming=streaming)
+            with contextlib.suppress(Exception):
+                await agent.run(user_msg="Delete it.")
+
+        run(main)
+        assert stub.bodies
+        assert "tools" in stub.bodies[0]
+        assert ran == []
