@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.tools import FunctionTool
-from llama_index.core.workflow import Context, JsonSerializer
+from llama_index.core.workflow import Context, JsonPickleSerializer, JsonSerializer
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
 
@@ -341,6 +341,19 @@ async def test_a_context_remembers_where_core_can_write_it(
         assert said == REMEMBERED[-1:]
     else:
         assert said == REMEMBERED
+
+
+@pytest.mark.rule("agent-context")
+async def test_a_context_that_was_written_with_pickle_remembers(stub: StubRouter) -> None:
+    stub.chat(*MEMORY)
+    agent = FunctionAgent(tools=[add], llm=HFRouter("org/model", base_url=stub.base_url))
+    context = Context(agent)
+    await run(agent, "I am Ada.", ctx=context)
+    saved = json.loads(json.dumps(context.to_dict(serializer=JsonPickleSerializer())))
+    context = Context.from_dict(agent, saved, serializer=JsonPickleSerializer())
+    answer, _ = await run(agent, "Who am I?", ctx=context)
+    assert answer == "You are Ada."
+    assert [message["content"] for message in stub.last["messages"]] == REMEMBERED
 
 
 @pytest.mark.rule("agent-messages-json")
