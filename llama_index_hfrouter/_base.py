@@ -195,7 +195,7 @@ class RouterComponent(BaseComponent):
                     f"{name} and {field} are one setting, given twice", setting=name
                 )
             accepted[field] = value
-        for name in ("base_url", "hub_url"):
+        for name in ("base_url", "hub_url", "model", "model_name"):
             _refuse_credentials(name, accepted.get(name))
         super().__init__(**accepted)
 

@@ -31,7 +31,7 @@ class ToolCallArgumentsError(ToolArgumentsError, ValueError):
     Either the answer was cut off inside them, or the model wrote something else.
 
     Attributes:
-        response: The whole answer, a ``ChatResponse``.
+        response: The answer, a ``ChatResponse``.
     """
 
     def __init__(

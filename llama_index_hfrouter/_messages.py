@@ -56,6 +56,9 @@ from shared_core import VideoPart as _Video
 
 Part = TextPart | _Image | _Audio | _Video | _File | RawPart
 
+ENDS_THAT_CUT = frozenset({"length", "content_filter"})
+"""Finish reasons of answers that lack their last words, as OpenAI's API defines them."""
+
 ROLES = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "developer",
@@ -87,6 +90,8 @@ def to_core(messages: Sequence[ChatMessage], *, send_reasoning: bool = False) ->
             result.append(CoreMessage("user", media))
             media = []
         where = f"messages[{number}]"
+        if role != "assistant":
+            _refuse_calls(message, role, where)
         if role == "tool":
             result.append(_tool_result(message, where, unanswered, media))
         elif role == "assistant":
@@ -100,7 +105,6 @@ def to_core(messages: Sequence[ChatMessage], *, send_reasoning: bool = False) ->
 
 def _plain(message: ChatMessage, role: str, where: str) -> CoreMessage:
     parts = _parts(message, where)
-    _refuse_calls(message, role, where)
     if role != "user":
         _refuse_media(parts, role, where)
     return CoreMessage(role, _content(parts), name=message.additional_kwargs.get("name"))
@@ -130,7 +134,6 @@ def _tool_result(
     call_id = given.get("tool_call_id") or (unanswered[0] if unanswered else "call_0")
     if call_id in unanswered:
         unanswered.remove(call_id)
-    _refuse_calls(message, "tool", where)
     texts: list[str] = []
     others: list[Part] = []
     for part in _parts(message, where):

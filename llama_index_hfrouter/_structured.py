@@ -32,6 +32,8 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from llama_index_hfrouter._messages import ENDS_THAT_CUT
+
 dispatcher = get_dispatcher(__name__)
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
@@ -213,23 +215,32 @@ def _tool(output_cls: type[BaseModel]) -> Any:
 def _object(output_cls: type[Model], response: ChatResponse) -> Model:
     """Return the object that *response* describes, in a tool call or in its text."""
     text = _json_of(response)
+    reason = response.additional_kwargs.get("finish_reason")
+    cut = reason in ENDS_THAT_CUT
+    if cut and text.strip() in ("", "{}"):  # of a class with defaults for all its fields
+        raise _cut(output_cls, text, reason)
     try:
         return output_cls.model_validate_json(text)
     except ValidationError as error:
-        cut = response.additional_kwargs.get("finish_reason") == "length"
-        raise _unusable(output_cls, text, error, cut) from None
+        raise (
+            _cut(output_cls, text, reason) if cut else _unusable(output_cls, text, error)
+        ) from None
 
 
-def _unusable(output_cls: type[Any], text: str, error: ValidationError, cut: bool) -> Exception:
+def _cut(output_cls: type[Any], text: str, reason: Any) -> Exception:
     from llama_index_hfrouter._errors import StructuredPredictError
 
-    if cut:
-        return StructuredPredictError(
-            f"the answer was cut off (finish_reason 'length') before the "
-            f"{output_cls.__name__} was complete",
-            guidance="Raise max_tokens, or ask for a smaller object.",
-            text=text,
-        )
+    return StructuredPredictError(
+        f"the answer was cut off (finish_reason {reason!r}) before the "
+        f"{output_cls.__name__} was complete",
+        guidance="Raise max_tokens, or ask for a smaller object.",
+        text=text,
+    )
+
+
+def _unusable(output_cls: type[Any], text: str, error: ValidationError) -> Exception:
+    from llama_index_hfrouter._errors import StructuredPredictError
+
     found = error.errors(include_url=False, include_context=False, include_input=False)
     where = ".".join(map(str, found[0]["loc"]))
     detail = f"{where}: {found[0]['msg']}" if where else found[0]["msg"]

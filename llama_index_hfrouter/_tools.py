@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
-from llama_index_hfrouter._messages import parsed_arguments
+from llama_index_hfrouter._messages import ENDS_THAT_CUT, parsed_arguments
 from llama_index_hfrouter._stream import afirst_calls, first_call_only, first_calls
 from llama_index_hfrouter._structured import StructuredPredicting
 
@@ -125,12 +125,12 @@ class ToolCalling(StructuredPredicting):
             ToolCallArgumentsError: The answer is finished, and the arguments of a call are cut
                 off or no JSON object.
         """
-        calls = list(_calls(response.message))
+        calls = _calls(response.message)
         selections = [
             ToolSelection(
                 tool_id=call_id or f"call_{number}",
                 tool_name=name,
-                tool_kwargs=_kwargs(name, arguments, response),
+                tool_kwargs=_kwargs(name, arguments, response, last=number == len(calls) - 1),
             )
             for number, (call_id, name, arguments) in enumerate(calls)
             if name
@@ -172,9 +172,9 @@ def _calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
     return found
 
 
-def _kwargs(name: str, arguments: Any, response: ChatResponse) -> dict[str, Any]:
+def _kwargs(name: str, arguments: Any, response: ChatResponse, *, last: bool) -> dict[str, Any]:
     if "finish_reason" in response.additional_kwargs:
-        return _whole_kwargs(name, arguments, response)
+        return _whole_kwargs(name, arguments, response, last=last)
     if not isinstance(arguments, str):
         return arguments if isinstance(arguments, dict) else {}
     try:
@@ -184,16 +184,21 @@ def _kwargs(name: str, arguments: Any, response: ChatResponse) -> dict[str, Any]
     return value if isinstance(value, dict) else {}
 
 
-def _whole_kwargs(name: str, arguments: Any, response: ChatResponse) -> dict[str, Any]:
+def _whole_kwargs(
+    name: str, arguments: Any, response: ChatResponse, *, last: bool
+) -> dict[str, Any]:
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
     value = arguments if isinstance(arguments, dict) else parsed_arguments(text)
-    if isinstance(value, dict):
+    reason = response.additional_kwargs["finish_reason"]
+    cut = reason in ENDS_THAT_CUT
+    # No arguments at the end of a cut answer may be arguments that never came.
+    if isinstance(value, dict) and (value or not (cut and last)):
         return value
     from llama_index_hfrouter._errors import ToolCallArgumentsError
 
-    if response.additional_kwargs["finish_reason"] == "length":
+    if cut:
         raise ToolCallArgumentsError(
-            f"the answer was cut off (finish_reason 'length') in the arguments of tool {name!r}",
+            f"the answer was cut off (finish_reason {reason!r}) in the arguments of tool {name!r}",
             guidance="Raise max_tokens, or ask for less in one call.",
             response=response,
             text=text,

@@ -248,6 +248,7 @@ async def test_a_failing_tool_is_told_to_the_model(stub: StubRouter) -> None:
 
 TORN = [
     ('{"path": "/home/us', "length", "cut off"),
+    ("", "length", "cut off"),
     ('{"path": "/home/us', "tool_calls", "not a JSON object"),
     ("delete everything", "stop", "not a JSON object"),
 ]
@@ -278,7 +279,8 @@ async def test_a_torn_call_runs_no_tool(
             await run(agent if kind == "agent" else AgentWorkflow(agents=[agent]), "Delete it.")
     assert ran == []
     assert len(stub.bodies) == 1
-    assert (caught.value.tool, caught.value.text) == ("delete", arguments)
+    assert caught.value.tool == "delete"
+    assert caught.value.text == arguments or (caught.value.text, arguments) == ("{}", "")
 
 
 REACT = (

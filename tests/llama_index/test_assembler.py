@@ -228,6 +228,24 @@ def test_odd_ways_to_write_arguments_are_understood(text: str, expected: dict[st
 
 
 @pytest.mark.rule("torn-calls")
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_arguments_that_never_came_are_not_none_if_the_answer_was_cut(reason: str) -> None:
+    whole = completion(tool_calls=[ToolCall("i", "f", "")])
+    whole.choices[0].finish_reason = reason
+    streamed = collect(
+        ChatChunk(tool_calls=[ToolCallDelta(0, "i", "f", "")]), ChatChunk(finish_reason=reason)
+    )
+    for response in (chat_response(whole), streamed[-1]):
+        with pytest.raises(ToolCallArgumentsError):
+            LLM.get_tool_calls_from_response(response)
+    assert LLM.get_tool_calls_from_response(streamed[0])[0].tool_kwargs == {}
+    followed = completion(tool_calls=[ToolCall("i", "f", ""), ToolCall("j", "g", '{"x": 1}')])
+    followed.choices[0].finish_reason = reason
+    found = LLM.get_tool_calls_from_response(chat_response(followed))
+    assert [one.tool_kwargs for one in found] == [{}, {"x": 1}]
+
+
+@pytest.mark.rule("torn-calls")
 @pytest.mark.parametrize("reason", ["length", "tool_calls", None])
 def test_a_whole_answer_is_finished_whatever_its_reason(reason: str | None) -> None:
     torn = completion(tool_calls=[ToolCall("i", "f", '{"path": "/home/us')])

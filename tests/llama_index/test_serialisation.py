@@ -120,6 +120,8 @@ def test_an_address_with_a_password_is_refused_unseen(kind: Any, name: str) -> N
         kind("a/b", **{name: f"https://user:{SECRET}@127.0.0.1/v1"})
     assert SECRET not in str(caught.value)
     kind("a/b", **{name: "https://127.0.0.1/@org/v1"})
+    with pytest.raises(InvalidSettingError, match="user name or password"):
+        kind(f"https://user:{SECRET}@127.0.0.1")
 
 
 def use(llm: HFRouter) -> None:

@@ -169,6 +169,28 @@ async def test_truncation_is_named(json_schema: str, answer: Any, stub: StubRout
         await llm.astructured_predict(Person, PROMPT, who="Ada")
 
 
+@pytest.mark.rule("truncation-named")
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+@pytest.mark.parametrize("json_schema", ["on", "off"])
+async def test_an_object_of_defaults_is_not_made_of_a_cut_answer(
+    json_schema: str, reason: str, stub: StubRouter
+) -> None:
+    class Options(BaseModel):
+        """Options."""
+
+        depth: int = 3
+
+    nothing = {"id": "c", "type": "function", "function": {"name": "Options", "arguments": ""}}
+    stub.chat(say(calls=[nothing] if json_schema == "off" else [], finish=reason))
+    llm = make(stub, json_schema=json_schema)
+    with pytest.raises(StructuredOutputError, match=f"cut off .*{reason}"):
+        llm.structured_predict(Options, PROMPT, who="Ada")
+    with pytest.raises(StructuredOutputError, match="cut off"):
+        await llm.astructured_predict(Options, PROMPT, who="Ada")
+    with pytest.raises(StructuredOutputError, match="cut off"):
+        list(llm.stream_structured_predict(Options, PROMPT, who="Ada"))
+
+
 @pytest.mark.rule("wrong-structure")
 @pytest.mark.parametrize("text", ["I would rather not.", '{"name": "Ada"}', "[]", ""])
 async def test_other_answers_are_refused_with_their_text(text: str, stub: StubRouter) -> None:
