@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -222,7 +223,9 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         name = self.text_prompt_name or self.prompt_name
         return {"prompt": self.text_instruction, "prompt_name": name}
 
-    # --- sync batches in threads --------------------------------------------------------
+    # --- sync batches -------------------------------------------------------------------
+
+    # Nothing here calls the method it overrides: core would open a second span for it.
 
     def get_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
@@ -242,22 +245,33 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         size = self.embed_batch_size
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         workers = min(self.num_workers or 1, len(batches))
-        if workers <= 1:
-            return super().get_text_embedding_batch(texts, show_progress, **kwargs)
-        started = [self._start() for _ in batches]
+        if workers > 1:
+            return self._in_threads(batches, workers, show_progress)
         results: list[Embedding] = []
-        with ThreadPoolExecutor(workers, "hfrouter-embed") as pool:
+        for batch in get_tqdm_iterable(batches, show_progress, "Generating embeddings"):
+            with self._told() as tell:
+                vectors = self._one_batch(batch)
+                tell(batch, vectors)
+            results += vectors
+        return results
+
+    def _in_threads(
+        self, batches: list[list[str]], workers: int, show_progress: bool
+    ) -> list[Embedding]:
+        results: list[Embedding] = []
+        with ExitStack() as events, ThreadPoolExecutor(workers, "hfrouter-embed") as pool:
+            tells = [events.enter_context(self._told()) for _ in batches]
             jobs = [
                 pool.submit(contextvars.copy_context().run, self._one_batch, batch)
                 for batch in batches
             ]
             try:
-                numbered = zip(batches, started, jobs, strict=True)
-                for batch, event_id, job in get_tqdm_iterable(
+                numbered = zip(batches, tells, jobs, strict=True)
+                for batch, tell, job in get_tqdm_iterable(
                     list(numbered), show_progress, "Generating embeddings"
                 ):
                     vectors = job.result()
-                    self._end(event_id, batch, vectors)
+                    tell(batch, vectors)
                     results += vectors
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -271,60 +285,68 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
             return self._get_text_embeddings(batch)
         return self._get_text_embeddings_cached(batch)
 
-    def _start(self) -> str:
+    @contextmanager
+    def _told(self) -> Iterator[Callable[[list[str], list[Embedding]], None]]:
+        """Tell instrumentation and callbacks; call what is yielded with texts and vectors."""
         payload = self.to_payload()
         dispatcher.event(EmbeddingStartEvent(model_dict=payload))
-        return self.callback_manager.on_event_start(
+        with self.callback_manager.event(
             CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}
-        )
+        ) as event:
 
-    def _end(self, event_id: str, texts: list[str], vectors: list[Embedding]) -> None:
-        self.callback_manager.on_event_end(
-            CBEventType.EMBEDDING,
-            payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors},
-            event_id=event_id,
-        )
-        dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
+            def tell(texts: list[str], vectors: list[Embedding]) -> None:
+                event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
+                dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
+
+            yield tell
 
     # --- queries and the cache ----------------------------------------------------------
 
     def get_query_embedding(self, query: str) -> Embedding:
         """Embed a query. Cached apart from texts if the two are treated differently."""
-        if not self._keeps_queries_apart():
-            return super().get_query_embedding(query)
-        key, event_id = self._query_key(query), self._start()
-        found = self.embeddings_cache.get(key=key, collection="embeddings")
-        if found is not None:
-            vector: Embedding = next(iter(found.values()))
-        else:
-            if self.rate_limiter is not None:
-                self.rate_limiter.acquire()
-            vector = self._get_query_embedding(query)
-            entry = {str(uuid.uuid4()): vector}
-            self.embeddings_cache.put(key=key, val=entry, collection="embeddings")
-        self._end(event_id, [query], [vector])
+        with self._told() as tell:
+            vector = self._cached_query(query)
+            tell([query], [vector])
         return vector
 
     async def aget_query_embedding(self, query: str) -> Embedding:
         """Embed a query; see :meth:`get_query_embedding`."""
-        if not self._keeps_queries_apart():
-            return await super().aget_query_embedding(query)
-        key, event_id = self._query_key(query), self._start()
-        found = await self.embeddings_cache.aget(key=key, collection="embeddings")
-        if found is not None:
-            vector: Embedding = next(iter(found.values()))
-        else:
-            if self.rate_limiter is not None:
-                await self.rate_limiter.async_acquire()
-            vector = await self._aget_query_embedding(query)
-            entry = {str(uuid.uuid4()): vector}
-            await self.embeddings_cache.aput(key=key, val=entry, collection="embeddings")
-        self._end(event_id, [query], [vector])
+        with self._told() as tell:
+            vector = await self._acached_query(query)
+            tell([query], [vector])
         return vector
 
-    def _keeps_queries_apart(self) -> bool:
-        return self.embeddings_cache is not None and self._query_params() != self._text_params()
+    def _cached_query(self, query: str) -> Embedding:
+        cache, key = self.embeddings_cache, self._query_key(query)
+        found = None if cache is None else cache.get(key=key, collection="embeddings")
+        if found is not None:
+            return _only(found)
+        if self.rate_limiter is not None:
+            self.rate_limiter.acquire()
+        vector = self._get_query_embedding(query)
+        if cache is not None:
+            cache.put(key=key, val={str(uuid.uuid4()): vector}, collection="embeddings")
+        return vector
+
+    async def _acached_query(self, query: str) -> Embedding:
+        cache, key = self.embeddings_cache, self._query_key(query)
+        found = None if cache is None else await cache.aget(key=key, collection="embeddings")
+        if found is not None:
+            return _only(found)
+        if self.rate_limiter is not None:
+            await self.rate_limiter.async_acquire()
+        vector = await self._aget_query_embedding(query)
+        if cache is not None:
+            await cache.aput(key=key, val={str(uuid.uuid4()): vector}, collection="embeddings")
+        return vector
 
     def _query_key(self, query: str) -> str:
+        """Return the cache's key: the framework's, if queries are treated like texts."""
         params = self._query_params()
+        if params == self._text_params():
+            return query
         return f"query:{params['prompt_name'] or ''}:{params['prompt'] or ''}:{query}"
+
+
+def _only(entry: dict[str, Embedding]) -> Embedding:
+    return next(iter(entry.values()))

@@ -8,12 +8,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from llama_index.core import Document
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
-from llama_index.core.callbacks.schema import CBEventType
-from llama_index.core.ingestion import IngestionCache, IngestionPipeline
-from llama_index.core.ingestion.pipeline import get_transformation_hash
-from llama_index.core.schema import TextNode
+from llama_index.core.callbacks.schema import CBEventType, EventPayload
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.storage.kvstore import SimpleKVStore
 
 from llama_index_hfrouter import HFRouterEmbedding
@@ -280,99 +278,57 @@ async def test_answers_with_wrong_vectors_are_refused_and_shuffled_ones_ordered(
             await model.aget_text_embedding_batch(["a", "b"])
 
 
-# --- caches -----------------------------------------------------------------------------
+# --- spans and failures -----------------------------------------------------------------
 
 
-@pytest.mark.rule("queries-apart", "cache-keys")
-async def test_queries_and_texts_do_not_collide_in_the_cache(stub: StubRouter) -> None:
-    cache = SimpleKVStore()
-    model = make(stub, query_instruction="q: ", embeddings_cache=cache)
-    assert model.get_text_embedding("a") == vector("a")
-    for _ in range(2):
-        assert model.get_query_embedding("a") == vector("q: a")
-        assert await model.aget_query_embedding("a") == vector("q: a")
-        assert model.get_text_embedding("a") == vector("a")
-    assert len(stub.bodies) == 2
-
-
-@pytest.mark.rule("queries-apart")
-async def test_queries_and_texts_share_the_cache_when_they_are_the_same(stub: StubRouter) -> None:
-    model = make(stub, embeddings_cache=SimpleKVStore())
-    model.get_text_embedding("a")
-    model.get_query_embedding("a")
-    await model.aget_query_embedding("a")
-    assert len(stub.bodies) == 1
-
-
-@pytest.mark.rule("queries-apart")
-async def test_cached_queries_have_events_and_limiter_once(
-    stub: StubRouter, recorder: Recorder
+@pytest.mark.rule("embedding-spans")
+@pytest.mark.parametrize(
+    ("name", "many"),
+    [
+        ("get_query_embedding", False),
+        ("aget_query_embedding", False),
+        ("get_text_embedding", False),
+        ("aget_text_embedding", False),
+        ("get_text_embedding_batch", True),
+        ("aget_text_embedding_batch", True),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"query_instruction": "q: ", "num_workers": 2}])
+async def test_a_call_is_one_span(
+    name: str, many: bool, options: dict[str, Any], stub: StubRouter
 ) -> None:
-    limiter = CountingLimiter()
-    model = make(
-        stub, query_instruction="q: ", embeddings_cache=SimpleKVStore(), rate_limiter=limiter
-    )
-    model.get_query_embedding("a")
-    await model.aget_query_embedding("b")
-    model.get_query_embedding("a")
-    names = Counter(recorder.names())
-    assert names["EmbeddingStartEvent"] == names["EmbeddingEndEvent"] == 3
-    assert limiter.asked == ["sync", "async"]
+    handler, root = SimpleSpanHandler(), get_dispatcher()
+    root.add_span_handler(handler)
+    model = make(stub, embed_batch_size=5, embeddings_cache=SimpleKVStore(), **options)
+    try:
+        found = getattr(model, name)(TEXTS[:20] if many else "a")
+        await found if name.startswith("a") else found
+    finally:
+        root.span_handlers.remove(handler)
+    names = [span.id_.partition("-")[0] for span in handler.completed_spans]
+    assert names.count(f"HFRouterEmbedding.{name}") == 1
+    assert not handler.open_spans
 
 
-@pytest.mark.rule("embedding-events")
-async def test_one_acquire_per_batch_with_and_without_cache(stub: StubRouter) -> None:
-    for cache in (None, SimpleKVStore()):
-        limiter = CountingLimiter()
-        model = make(stub, rate_limiter=limiter, embeddings_cache=cache)
-        model.get_text_embedding_batch(TEXTS)
-        await model.aget_text_embedding_batch(TEXTS)
-        assert limiter.asked == ["sync"] * 3 + ["async"] * 3
-
-
-def key_of(model: HFRouterEmbedding) -> str:
-    return get_transformation_hash([TextNode(text="a", id_="1")], model)
-
-
-@pytest.mark.rule("ingestion-key")
-def test_the_ingestion_key_is_stable_and_free_of_secrets() -> None:
-    same: list[dict[str, Any]] = [
-        {},
-        {"api_key": "hf_one"},
-        {"api_key": "hf_two"},
-        {"timeout": 1.0, "max_retries": 3, "bill_to": "x"},
-        {"connect_timeout": 1.0, "hub_url": "https://hub.example.org", "user_agent": "mine/1"},
-        {"num_workers": 4, "max_concurrency": 2},
-        {"default_headers": {"X-A": "b"}},
-        {"embeddings_cache": SimpleKVStore()},
-    ]
-    assert len({key_of(HFRouterEmbedding("m", **options)) for options in same}) == 1
-    other: list[dict[str, Any]] = [
-        {},
-        {"text_instruction": "p: "},
-        {"normalize": True},
-        {"dimensions": 2},
-        {"provider": "together"},
-    ]
-    assert len({key_of(HFRouterEmbedding("m", **options)) for options in other}) == len(other)
-
-
-@pytest.mark.rule("ingestion-key")
-def test_the_ingestion_cache_is_hit_with_another_token(stub: StubRouter) -> None:
-    documents = [Document(text=text, id_=text) for text in TEXTS[:3]]
-    cache = IngestionCache()
-    for key in ("hf_one", "hf_two"):
-        pipeline = IngestionPipeline(transformations=[make(stub, api_key=key)], cache=cache)
-        nodes = pipeline.run(documents=documents)
-        assert [node.embedding for node in nodes] == [vector(text) for text in TEXTS[:3]]
-    assert len(stub.bodies) == 1
-
-
-@pytest.mark.rule("transformation")
-async def test_it_is_a_transformation(stub: StubRouter) -> None:
-    nodes = [TextNode(text="a"), TextNode(text="b")]
-    assert [n.embedding for n in make(stub)(nodes)] == [vector("a"), vector("b")]
-    assert [n.embedding for n in await make(stub).acall(nodes)] == [vector("a"), vector("b")]
+@pytest.mark.rule("embedding-failures")
+async def test_a_failure_ends_the_callback_with_its_exception(stub: StubRouter) -> None:
+    stub.on(EMBED, json_reply({"error": "slow down"}, 429))
+    for name, workers in (
+        ("get_query_embedding", None),
+        ("aget_query_embedding", None),
+        ("get_text_embedding_batch", None),
+        ("get_text_embedding_batch", 3),
+    ):
+        debug = LlamaDebugHandler(print_trace_on_end=False)
+        manager = CallbackManager([debug])
+        model = make(stub, embed_batch_size=5, num_workers=workers, callback_manager=manager)
+        with pytest.raises(RateLimitError):
+            found = getattr(model, name)("a" if "query" in name else TEXTS[:20])
+            await found
+        pairs = debug.get_event_pairs(CBEventType.EMBEDDING)
+        assert len(pairs) == (4 if workers else 1)
+        ends = [(end.payload or {}).get(EventPayload.EXCEPTION) for _, end in pairs]
+        assert [type(end) for end in ends if end is not None] == [RateLimitError]
 
 
 # --- life -------------------------------------------------------------------------------
