@@ -1,9 +1,8 @@
-"""``structured_predict`` and its relatives, over native JSON schema or over tools.
+"""``structured_predict`` and its relatives: by native JSON schema, by tools, or in words.
 
-The framework's programs are not used for these two ways: the async one forgets the system
-prompt, all of them report a cut answer as a parse failure, and partial objects come from a
-naive repair of JSON. Prompted JSON (a model without tools, or ``pydantic_program_mode`` set
-to ``LLM``) still goes through them.
+The framework's programs are not used for these ways: the async one forgets the system prompt,
+all of them report a cut answer as a parse failure, and partial objects come from a naive repair
+of JSON. Only what ``pydantic_program_mode`` names beyond them still goes through a program.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     ChatResponseAsyncGen,
     ChatResponseGen,
+    TextBlock,
     ToolCallBlock,
 )
 from llama_index.core.instrumentation.events.llm import (
@@ -41,15 +41,17 @@ _MAX_NAME = 64
 """Longest name of a JSON schema and of a function, as OpenAI's API defines them."""
 _THINK_END = "</think>"
 
-Way = Literal["schema", "tools", "text"]
+_IN_WORDS = "Answer with one JSON object that follows this JSON schema, and with nothing else:\n"
+
+Way = Literal["schema", "tools", "words", "program"]
 
 
 class StructuredPredicting(FunctionCallingLLM):
     """Structured answers: objects of a pydantic class.
 
     Attributes:
-        json_schema: ``"on"``: by native JSON schema; ``"off"``: by tools; ``"auto"``: by JSON
-            schema if ``supports_json_schema`` says so.
+        json_schema: ``"on"``: by native JSON schema; ``"off"``: by tools, or in words for a model
+            that calls none; ``"auto"``: by JSON schema if ``supports_json_schema`` says so.
         supports_json_schema: What the router said of the model; None when not asked.
     """
 
@@ -81,20 +83,19 @@ class StructuredPredicting(FunctionCallingLLM):
             APIError: The exchange failed.
         """
         way = self._way()
-        if way == "text":
+        if way == "program":
             result: Model = super().structured_predict(
                 output_cls, prompt, llm_kwargs, **prompt_args
             )
             return result
         _started(output_cls, prompt, prompt_args)
-        messages, kwargs = self._asked_for(prompt, llm_kwargs, prompt_args)
-        if way == "schema":
-            kwargs["response_format"] = _response_format(output_cls)
-            response = self.chat(messages, **kwargs)
-        else:
+        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        if way == "tools":
             response = self.chat_with_tools(
                 [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
             )
+        else:
+            response = self.chat(messages, **kwargs)
         return _ended(_object(output_cls, response))
 
     async def astructured_predict(
@@ -106,20 +107,19 @@ class StructuredPredicting(FunctionCallingLLM):
     ) -> Model:
         """Return an object of *output_cls*; see :meth:`structured_predict`."""
         way = self._way()
-        if way == "text":
+        if way == "program":
             result: Model = await super().astructured_predict(
                 output_cls, prompt, llm_kwargs, **prompt_args
             )
             return result
         _started(output_cls, prompt, prompt_args)
-        messages, kwargs = self._asked_for(prompt, llm_kwargs, prompt_args)
-        if way == "schema":
-            kwargs["response_format"] = _response_format(output_cls)
-            response = await self.achat(messages, **kwargs)
-        else:
+        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        if way == "tools":
             response = await self.achat_with_tools(
                 [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
             )
+        else:
+            response = await self.achat(messages, **kwargs)
         return _ended(_object(output_cls, response))
 
     def _structured_stream_call(
@@ -130,11 +130,10 @@ class StructuredPredicting(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
         way = self._way()
-        if way == "text":
+        if way == "program":
             return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages, kwargs = self._asked_for(prompt, llm_kwargs, prompt_args)
-        if way == "schema":
-            kwargs["response_format"] = _response_format(output_cls)
+        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        if way != "tools":
             return _objects(output_cls, self.stream_chat(messages, **kwargs))
         stream = self.stream_chat_with_tools(
             [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
@@ -149,13 +148,12 @@ class StructuredPredicting(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         way = self._way()
-        if way == "text":
+        if way == "program":
             return await super()._structured_astream_call(
                 output_cls, prompt, llm_kwargs, **prompt_args
             )
-        messages, kwargs = self._asked_for(prompt, llm_kwargs, prompt_args)
-        if way == "schema":
-            kwargs["response_format"] = _response_format(output_cls)
+        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        if way != "tools":
             return _aobjects(output_cls, await self.astream_chat(messages, **kwargs))
         stream = await self.astream_chat_with_tools(
             [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
@@ -166,14 +164,18 @@ class StructuredPredicting(FunctionCallingLLM):
         mode = self.pydantic_program_mode
         if mode == PydanticProgramMode.FUNCTION:
             return "tools"
+        if mode == PydanticProgramMode.LLM:
+            return "words"
         if mode != PydanticProgramMode.DEFAULT:
-            return "text"
+            return "program"
         if self.json_schema == "on" or (self.json_schema == "auto" and self.supports_json_schema):
             return "schema"
-        return "tools" if self.metadata.is_function_calling_model else "text"
+        return "tools" if self.metadata.is_function_calling_model else "words"
 
     def _asked_for(
         self,
+        way: Way,
+        output_cls: type[BaseModel],
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None,
         prompt_args: dict[str, Any],
@@ -181,6 +183,10 @@ class StructuredPredicting(FunctionCallingLLM):
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         ours = ("tool_required", "tool_choice", "allow_parallel_tool_calls", "response_format")
         kwargs = {name: v for name, v in (llm_kwargs or {}).items() if name not in ours}
+        if way == "schema":
+            kwargs["response_format"] = _response_format(output_cls)
+        elif way == "words":
+            messages = _with_schema(messages, output_cls)
         return messages, kwargs
 
 
@@ -204,6 +210,13 @@ def _response_format(output_cls: type[BaseModel]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
 
 
+def _with_schema(messages: list[ChatMessage], output_cls: type[BaseModel]) -> list[ChatMessage]:
+    schema = json.dumps(output_cls.model_json_schema(), ensure_ascii=False)
+    *others, last = messages
+    blocks = [*last.blocks, TextBlock(text=f"\n{_IN_WORDS}{schema}")]
+    return [*others, last.model_copy(update={"blocks": blocks})]
+
+
 def _tool(output_cls: type[BaseModel]) -> Any:
     from llama_index.core.program.function_program import get_function_tool
 
@@ -219,8 +232,10 @@ def _object(output_cls: type[Model], response: ChatResponse) -> Model:
     cut = reason in ENDS_THAT_CUT
     if cut and text.strip() in ("", "{}"):  # of a class with defaults for all its fields
         raise _cut(output_cls, text, reason)
+    # Some models write words after the object.
+    whole = text[: text.rfind("}") + 1] if text.startswith("{") else text
     try:
-        return output_cls.model_validate_json(text)
+        return output_cls.model_validate_json(whole)
     except ValidationError as error:
         raise (
             _cut(output_cls, text, reason) if cut else _unusable(output_cls, text, error)
@@ -260,7 +275,7 @@ def _json_of(response: ChatResponse) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Return *text*, maybe unfinished, without leading ``<think>`` part and code fence."""
+    """Return *text*, maybe unfinished, without ``<think>`` part, code fence and words before."""
     text = text.lstrip()
     if text.startswith("<think>"):
         text = text.partition(_THINK_END)[2].lstrip()
@@ -269,6 +284,8 @@ def _unwrapped(text: str) -> str:
         body, fence, rest = text.rpartition("```")
         if fence and not rest.strip():
             text = body
+    if text[:1] not in ("{", "[") and "{" in text:
+        text = text[text.index("{") :]
     return text
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Generic, TypeVar
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.program import LLMTextCompletionProgram
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
-from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
+from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel
 
 from llama_index_hfrouter import HFRouter
@@ -126,6 +128,8 @@ async def test_events_once_per_call(
         f"```\n{ADA}\n```\n",
         f"<think>Ada was 36</think>\n\n{ADA}",
         f"<think>hm</think>```json\n{ADA}\n```",
+        f"Here you are:\n```json\n{ADA}\n```\nAnything else?",
+        f"Sure! {ADA} That is all.",
     ],
 )
 @pytest.mark.parametrize("split_think", [True, False])
@@ -233,16 +237,54 @@ def test_auto_uses_the_schema_only_when_the_router_says_so(stub: StubRouter) -> 
 async def test_without_tools_json_is_asked_for_in_words(options: Any, stub: StubRouter) -> None:
     stub.chat(BY_SCHEMA)
     ada, llm = Person(name="Ada", age=36), make(stub, system_prompt="s", **options)
-    assert llm.structured_predict(Person, PROMPT, who="Ada") == ada
-    assert await llm.astructured_predict(Person, PROMPT, who="Ada") == ada
-    if LLMTextCompletionProgram.stream_call is not BasePydanticProgram.stream_call:
-        # Only newer releases of core stream this way.
-        assert list(llm.stream_structured_predict(Person, PROMPT, who="Ada"))[-1] == ada
-        stream = await llm.astream_structured_predict(Person, PROMPT, who="Ada")
-        assert [item async for item in stream][-1] == ada
+    whole, awhole, streamed, astreamed = await four_ways(llm, llm_kwargs={"seed": 7})
+    assert (whole, awhole, streamed[-1], astreamed[-1]) == (ada, ada, ada, ada)
+    assert len(streamed) > 1
     for body in stub.bodies:
-        assert not {"tools", "response_format"} & body.keys()
-        assert body["messages"][0]["content"] == "s"
+        assert body.keys() - {"stream", "stream_options"} == {"model", "messages", "seed"}
+        system, asked = body["messages"]
+        assert system["content"] == "s"
+        assert asked["content"].startswith("Describe Ada.\n")
+        assert json.dumps(Person.model_json_schema()) in asked["content"]
+    cut = say(['{"name": ', '"Ada", "ag'], finish="length")
+    for answer, words in ((cut, "cut off"), (say("I would rather not."), "is no Person")):
+        stub.chat(answer)
+        with pytest.raises(StructuredOutputError, match=words):
+            llm.structured_predict(Person, PROMPT, who="Ada")
+        with pytest.raises(StructuredOutputError, match=words):
+            await llm.astructured_predict(Person, PROMPT, who="Ada")
+        with pytest.raises(StructuredOutputError, match=words):
+            list(llm.stream_structured_predict(Person, PROMPT, who="Ada"))
+
+
+async def test_what_is_asked_in_words_changes_no_message_of_the_caller(stub: StubRouter) -> None:
+    stub.chat(say(ADA))
+    structured = make(stub, is_function_calling_model=False).as_structured_llm(Person)
+    asked = [ChatMessage(role="user", content="Who?")]
+    before = [message.model_dump_json() for message in asked]
+    for _ in range(2):
+        assert structured.chat(asked).raw == Person(name="Ada", age=36)
+        assert (await structured.achat(asked)).raw == Person(name="Ada", age=36)
+    assert [message.model_dump_json() for message in asked] == before
+    assert len({body["messages"][0]["content"] for body in stub.bodies}) == 1
+
+
+@pytest.mark.rule("structured-spans")
+@pytest.mark.parametrize(
+    "options", [{"json_schema": "on"}, {"json_schema": "off"}, {"is_function_calling_model": False}]
+)
+async def test_a_structured_call_is_one_span(options: Any, stub: StubRouter) -> None:
+    stub.chat(say(ADA))
+    handler, root = SimpleSpanHandler(), get_dispatcher()
+    root.add_span_handler(handler)
+    try:
+        await four_ways(make(stub, **options))
+    finally:
+        root.span_handlers.remove(handler)
+    names = [span.id_.partition("-")[0] for span in handler.completed_spans]
+    for name in ("structured_predict", "stream_structured_predict"):
+        assert names.count(f"HFRouter.{name}") == names.count(f"HFRouter.a{name}") == 1
+    assert not handler.open_spans
 
 
 @pytest.mark.rule("schema-sent")
