@@ -217,6 +217,22 @@ def test_feature_extraction_with_prompt_names_and_options(stub: StubRouter) -> N
     assert stub.requests[-1].headers["authorization"] == "Bearer hf_x"
 
 
+@pytest.mark.rule("embedding-provider", "bill-to")
+async def test_the_provider_and_the_payer_are_honoured(stub: StubRouter) -> None:
+    path = "/together/v1/embeddings"
+    stub.on(path, json_reply({"data": [{"index": 0, "embedding": [1.0, 2.0]}]}))
+    model = HFRouterEmbedding(
+        "org/embed", base_url=stub.url, provider="together", api_key="hf_x", bill_to="payer"
+    )
+    assert model.get_text_embedding("a") == await model.aget_query_embedding("a") == [1.0, 2.0]
+    for request in stub.requests:
+        assert request.path == path
+        assert request.headers["x-hf-bill-to"] == "payer"
+    with pytest.raises(InvalidSettingError, match="serves no embeddings"):
+        HFRouterEmbedding("org/embed", base_url=stub.url, provider="nobody").get_text_embedding("a")
+    assert len(stub.requests) == 2
+
+
 @pytest.mark.rule("pooling")
 def test_token_vectors_are_pooled_only_on_request(stub: StubRouter) -> None:
     stub.on(HF, json_reply([[[1.0, 2.0], [3.0, 4.0]]]))

@@ -12,13 +12,18 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
     ThinkingBlock,
+    VideoBlock,
 )
 from llama_index.core.callbacks.token_counting import get_tokens_from_response
 
 from llama_index_hfrouter import HFRouter
+from shared_core import InvalidSettingError
 from tests.helpers.fault_server import json_reply
-from tests.llama_index.stub_server import StubRouter, call, chunk, say, stream
+from tests.llama_index.stub_server import CHAT, StubRouter, call, chunk, say, stream
 
 pytestmark = pytest.mark.anyio
 
@@ -150,6 +155,22 @@ def test_a_call_keyword_of_none_leaves_the_constructor_in_force(stub: StubRouter
     stub.chat(say("x"))
     make(stub, max_tokens=5).chat(HELLO, max_tokens=None, tool_choice=None)
     assert stub.last["max_tokens"] == 5
+
+
+@pytest.mark.rule("no-fetching")
+async def test_addresses_in_blocks_are_handed_on_and_not_fetched(stub: StubRouter) -> None:
+    stub.chat(say("x"))
+    blocks = [ImageBlock(url=f"{stub.url}/a.png"), VideoBlock(url=f"{stub.url}/v.mp4")]
+    asked = [ChatMessage(role="user", blocks=[TextBlock(text="Look."), *blocks])]
+    llm = make(stub)
+    llm.chat(asked)
+    await llm.achat(asked)
+    with pytest.raises(InvalidSettingError, match="not fetched"):
+        llm.chat([ChatMessage(role="user", blocks=[DocumentBlock(url=f"{stub.url}/a.pdf")])])
+    _, image, video = stub.last["messages"][0]["content"]
+    assert image["image_url"]["url"] == f"{stub.url}/a.png"
+    assert video["video_url"]["url"] == f"{stub.url}/v.mp4"
+    assert [request.path for request in stub.requests] == [CHAT] * 2
 
 
 @pytest.mark.rule("extra-body")
