@@ -317,17 +317,3 @@ def first_call_only(response: ChatResponse) -> ChatResponse:
     extra = {**message.additional_kwargs, "tool_calls": list(listed[:1])}
     update = {"blocks": kept, "additional_kwargs": extra}
     return response.model_copy(update={"message": message.model_copy(update=update)})
-
-
-def first_calls(stream: ChatResponseGen) -> ChatResponseGen:
-    """Yield each response with at most one tool call."""
-    with closing(stream):
-        for response in stream:
-            yield first_call_only(response)
-
-
-async def afirst_calls(stream: ChatResponseAsyncGen) -> ChatResponseAsyncGen:
-    """Yield each response with at most one tool call."""
-    async with aclosing(stream):
-        async for response in stream:
-            yield first_call_only(response)

@@ -89,13 +89,7 @@ class StructuredPredicting(FunctionCallingLLM):
             )
             return result
         _started(output_cls, prompt, prompt_args)
-        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
-        if way == "tools":
-            response = self.chat_with_tools(
-                [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
-            )
-        else:
-            response = self.chat(messages, **kwargs)
+        response = self.chat(**self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args))
         return _ended(_object(output_cls, response))
 
     async def astructured_predict(
@@ -113,13 +107,8 @@ class StructuredPredicting(FunctionCallingLLM):
             )
             return result
         _started(output_cls, prompt, prompt_args)
-        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
-        if way == "tools":
-            response = await self.achat_with_tools(
-                [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
-            )
-        else:
-            response = await self.achat(messages, **kwargs)
+        asked = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        response = await self.achat(**asked)
         return _ended(_object(output_cls, response))
 
     def _structured_stream_call(
@@ -132,13 +121,8 @@ class StructuredPredicting(FunctionCallingLLM):
         way = self._way()
         if way == "program":
             return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
-        if way != "tools":
-            return _objects(output_cls, self.stream_chat(messages, **kwargs))
-        stream = self.stream_chat_with_tools(
-            [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
-        )
-        return _objects(output_cls, stream)
+        asked = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        return _objects(output_cls, self.stream_chat(**asked))
 
     async def _structured_astream_call(
         self,
@@ -152,13 +136,8 @@ class StructuredPredicting(FunctionCallingLLM):
             return await super()._structured_astream_call(
                 output_cls, prompt, llm_kwargs, **prompt_args
             )
-        messages, kwargs = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
-        if way != "tools":
-            return _aobjects(output_cls, await self.astream_chat(messages, **kwargs))
-        stream = await self.astream_chat_with_tools(
-            [_tool(output_cls)], chat_history=messages, tool_required=True, **kwargs
-        )
-        return _aobjects(output_cls, stream)
+        asked = self._asked_for(way, output_cls, prompt, llm_kwargs, prompt_args)
+        return _aobjects(output_cls, await self.astream_chat(**asked))
 
     def _way(self) -> Way:
         mode = self.pydantic_program_mode
@@ -179,15 +158,21 @@ class StructuredPredicting(FunctionCallingLLM):
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None,
         prompt_args: dict[str, Any],
-    ) -> tuple[list[ChatMessage], dict[str, Any]]:
+    ) -> dict[str, Any]:
+        """Return the arguments of ``chat``; whether an answer is whole is judged by its JSON."""
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         ours = ("tool_required", "tool_choice", "allow_parallel_tool_calls", "response_format")
         kwargs = {name: v for name, v in (llm_kwargs or {}).items() if name not in ours}
+        if way == "tools":
+            tools = [_tool(output_cls)]
+            return self._prepare_chat_with_tools(
+                tools, chat_history=messages, tool_required=True, **kwargs
+            )
         if way == "schema":
             kwargs["response_format"] = _response_format(output_cls)
         elif way == "words":
             messages = _with_schema(messages, output_cls)
-        return messages, kwargs
+        return {"messages": messages, **kwargs}
 
 
 def _started(output_cls: Any, prompt: Any, prompt_args: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import aclosing, closing
 from typing import Any
 
 import pydantic_core
@@ -19,7 +20,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_hfrouter._messages import ENDS_THAT_CUT, parsed_arguments
-from llama_index_hfrouter._stream import afirst_calls, first_call_only, first_calls
+from llama_index_hfrouter._stream import first_call_only
 from llama_index_hfrouter._structured import StructuredPredicting
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
@@ -60,6 +61,7 @@ class ToolCalling(StructuredPredicting):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
+        refuse_torn_calls(response)
         return response if allow_parallel_tool_calls else first_call_only(response)
 
     def stream_chat_with_tools(
@@ -72,7 +74,12 @@ class ToolCalling(StructuredPredicting):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponseGen:
-        """Chat with tools, piece by piece; one call at most unless parallel calls are allowed."""
+        """Chat with tools, piece by piece; one call at most unless parallel calls are allowed.
+
+        Raises:
+            ToolCallArgumentsError: At the end: a call was cut off, or its arguments are no JSON
+                object.
+        """
         stream = super().stream_chat_with_tools(
             tools,
             user_msg=user_msg,
@@ -82,7 +89,7 @@ class ToolCalling(StructuredPredicting):
             tool_required=tool_required,
             **kwargs,
         )
-        return stream if allow_parallel_tool_calls else first_calls(stream)
+        return _whole_calls(stream, one=not allow_parallel_tool_calls)
 
     async def astream_chat_with_tools(
         self,
@@ -94,7 +101,12 @@ class ToolCalling(StructuredPredicting):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponseAsyncGen:
-        """Chat with tools, piece by piece; one call at most unless parallel calls are allowed."""
+        """Chat with tools, piece by piece; one call at most unless parallel calls are allowed.
+
+        Raises:
+            ToolCallArgumentsError: At the end: a call was cut off, or its arguments are no JSON
+                object.
+        """
         stream = await super().astream_chat_with_tools(
             tools,
             user_msg=user_msg,
@@ -104,16 +116,16 @@ class ToolCalling(StructuredPredicting):
             tool_required=tool_required,
             **kwargs,
         )
-        return stream if allow_parallel_tool_calls else afirst_calls(stream)
+        return _awhole_calls(stream, one=not allow_parallel_tool_calls)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Return the tool calls of *response*, which may be a piece of a stream.
 
-        While a call is still arriving, its arguments are those that are readable so far, and
-        nothing is raised for them. In a finished answer, arguments that are not a JSON object
-        are refused: a tool must run neither with half of a path nor with nothing.
+        Arguments that cannot be read never raise here: while a call is still arriving they are
+        what is readable so far, in a finished answer nothing. ``chat_with_tools``,
+        ``stream_chat_with_tools`` and their twins, which agents use, refuse such an answer.
 
         Args:
             response: A whole answer, or any response of a stream.
@@ -122,15 +134,14 @@ class ToolCalling(StructuredPredicting):
 
         Raises:
             NoToolCallError: There is none (only if *error_on_no_tool_call*).
-            ToolCallArgumentsError: The answer is finished, and the arguments of a call are cut
-                off or no JSON object.
         """
         calls = _calls(response.message)
+        finished = "finish_reason" in response.additional_kwargs
         selections = [
             ToolSelection(
                 tool_id=call_id or f"call_{number}",
                 tool_name=name,
-                tool_kwargs=_kwargs(name, arguments, response, last=number == len(calls) - 1),
+                tool_kwargs=_object(arguments, partial=not finished) or {},
             )
             for number, (call_id, name, arguments) in enumerate(calls)
             if name
@@ -172,41 +183,74 @@ def _calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
     return found
 
 
-def _kwargs(name: str, arguments: Any, response: ChatResponse, *, last: bool) -> dict[str, Any]:
-    if "finish_reason" in response.additional_kwargs:
-        return _whole_kwargs(name, arguments, response, last=last)
-    if not isinstance(arguments, str):
-        return arguments if isinstance(arguments, dict) else {}
-    try:
-        value = pydantic_core.from_json(arguments, allow_partial="trailing-strings")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def refuse_torn_calls(response: ChatResponse) -> None:
+    """Refuse a finished answer with a tool call that nobody may run.
 
+    Args:
+        response: A whole answer, or the last response of a stream.
 
-def _whole_kwargs(
-    name: str, arguments: Any, response: ChatResponse, *, last: bool
-) -> dict[str, Any]:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
-    value = arguments if isinstance(arguments, dict) else parsed_arguments(text)
+    Raises:
+        ToolCallArgumentsError: The answer was cut off inside the arguments of a call, or these
+            are no JSON object.
+    """
+    if "finish_reason" not in response.additional_kwargs:
+        return  # still arriving
     reason = response.additional_kwargs["finish_reason"]
     cut = reason in ENDS_THAT_CUT
-    # No arguments at the end of a cut answer may be arguments that never came.
-    if isinstance(value, dict) and (value or not (cut and last)):
-        return value
-    from llama_index_hfrouter._errors import ToolCallArgumentsError
+    calls = [call for call in _calls(response.message) if call[1]]
+    for number, (_, name, arguments) in enumerate(calls, 1):
+        value = _object(arguments)
+        # No arguments at the end of a cut answer may be arguments that never came.
+        if value is not None and (value or not (cut and number == len(calls))):
+            continue
+        from llama_index_hfrouter._errors import ToolCallArgumentsError
 
-    if cut:
+        what = f"the arguments of tool {name!r} are not a JSON object"
+        if cut:
+            what = (
+                f"the answer was cut off (finish_reason {reason!r}) in the arguments of tool "
+                f"{name!r}"
+            )
         raise ToolCallArgumentsError(
-            f"the answer was cut off (finish_reason {reason!r}) in the arguments of tool {name!r}",
-            guidance="Raise max_tokens, or ask for less in one call.",
+            what,
+            guidance="Raise max_tokens, or ask for less in one call." if cut else None,
             response=response,
-            text=text,
+            text=arguments if isinstance(arguments, str) else json.dumps(arguments, default=str),
             tool=name,
         )
-    raise ToolCallArgumentsError(
-        f"the arguments of tool {name!r} are not a JSON object",
-        response=response,
-        text=text,
-        tool=name,
-    )
+
+
+def _object(arguments: Any, *, partial: bool = False) -> dict[str, Any] | None:
+    """Return arguments as a dict, None if they are no object, nor the beginning of one."""
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, str):
+        return arguments if isinstance(arguments, dict) else None
+    if not partial:
+        value: Any = parsed_arguments(arguments)
+    else:
+        try:
+            value = pydantic_core.from_json(arguments, allow_partial="trailing-strings")
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _whole_calls(stream: ChatResponseGen, *, one: bool) -> ChatResponseGen:
+    """Yield each response, with at most *one* call; refuse torn calls at the end."""
+    last = None
+    with closing(stream):
+        for last in stream:
+            yield first_call_only(last) if one else last
+    if last is not None:
+        refuse_torn_calls(last)
+
+
+async def _awhole_calls(stream: ChatResponseAsyncGen, *, one: bool) -> ChatResponseAsyncGen:
+    """Yield each response, with at most *one* call; refuse torn calls at the end."""
+    last = None
+    async with aclosing(stream):
+        async for last in stream:
+            yield first_call_only(last) if one else last
+    if last is not None:
+        refuse_torn_calls(last)

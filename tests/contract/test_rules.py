@@ -1,4 +1,4 @@
-"""Every rule of the adapters' rules.toml is named by a test, and every named rule exists."""
+"""Every rule of the adapters' rules.toml is named by a test beside it, and every named rule exists."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ LISTS = sorted((ROOT / "tests").rglob("rules.toml"))
 
 
 def rules() -> dict[str, str]:
-    """Return every rule by its name."""
+    """Return every rule by the folder of its list and its name."""
     found: dict[str, str] = {}
     for file in LISTS:
         for group in tomllib.loads(file.read_text(encoding="utf-8")).values():
-            assert not found.keys() & group.keys(), "a name stands twice"
-            found.update(group)
+            new = {f"{file.parent.name}: {name}": rule for name, rule in group.items()}
+            assert not found.keys() & new.keys(), "a name stands twice"
+            found.update(new)
     return found
 
 
@@ -37,8 +38,13 @@ def named(file: Path) -> list[str]:
 
 @functools.cache
 def times_named() -> Counter[str]:
-    """Return how often each rule is named in the tests."""
-    return Counter(name for file in (ROOT / "tests").rglob("*.py") for name in named(file))
+    """Return how often each rule is named in the tests of its folder."""
+    tests = ROOT / "tests"
+    return Counter(
+        f"{file.relative_to(tests).parts[0]}: {name}"
+        for file in tests.rglob("*.py")
+        for name in named(file)
+    )
 
 
 def test_both_adapters_have_a_list() -> None:

@@ -21,6 +21,7 @@ from llama_index_hfrouter import HFRouter
 from llama_index_hfrouter._errors import ToolCallArgumentsError
 from llama_index_hfrouter._messages import chat_response, completion_response
 from llama_index_hfrouter._stream import Assembler, first_call_only
+from llama_index_hfrouter._tools import refuse_torn_calls
 from shared_core import (
     ChatChunk,
     ChatCompletion,
@@ -196,13 +197,10 @@ def test_any_prefix_of_the_arguments_is_readable(cut: int) -> None:
 @pytest.mark.rule("torn-calls")
 @pytest.mark.parametrize("text", ['{"path": "/home/us', "not json", "[1]", "7"])
 @pytest.mark.parametrize("reason", ["length", "tool_calls", "stop", None])
-@pytest.mark.parametrize("on_absence", [True, False])
-def test_torn_arguments_of_a_finished_answer_are_refused(
-    text: str, reason: str | None, on_absence: bool
-) -> None:
+def test_torn_arguments_of_a_finished_answer_are_refused(text: str, reason: str | None) -> None:
     response = response_with(text, finish_reason=reason)
     with pytest.raises(ToolCallArgumentsError) as caught:
-        LLM.get_tool_calls_from_response(response, error_on_no_tool_call=on_absence)
+        refuse_torn_calls(response)
     error = caught.value
     assert (error.tool, error.text, error.response) == ("f", text, response)
     assert ("cut off" in str(error), "max_tokens" in str(error)) == ((reason == "length"),) * 2
@@ -237,10 +235,12 @@ def test_arguments_that_never_came_are_not_none_if_the_answer_was_cut(reason: st
     )
     for response in (chat_response(whole), streamed[-1]):
         with pytest.raises(ToolCallArgumentsError):
-            LLM.get_tool_calls_from_response(response)
+            refuse_torn_calls(response)
+    refuse_torn_calls(streamed[0])  # which is still arriving
     assert LLM.get_tool_calls_from_response(streamed[0])[0].tool_kwargs == {}
     followed = completion(tool_calls=[ToolCall("i", "f", ""), ToolCall("j", "g", '{"x": 1}')])
     followed.choices[0].finish_reason = reason
+    refuse_torn_calls(chat_response(followed))
     found = LLM.get_tool_calls_from_response(chat_response(followed))
     assert [one.tool_kwargs for one in found] == [{}, {"x": 1}]
 
@@ -251,7 +251,21 @@ def test_a_whole_answer_is_finished_whatever_its_reason(reason: str | None) -> N
     torn = completion(tool_calls=[ToolCall("i", "f", '{"path": "/home/us')])
     torn.choices[0].finish_reason = reason
     with pytest.raises(ToolCallArgumentsError):
-        LLM.get_tool_calls_from_response(chat_response(torn))
+        refuse_torn_calls(chat_response(torn))
+
+
+@pytest.mark.rule("partial-calls")
+@given(text=st.text(), reason=st.sampled_from(["tool_calls", "length", None]))
+def test_reading_finished_calls_never_raises_either(text: str, reason: str | None) -> None:
+    (found,) = LLM.get_tool_calls_from_response(response_with(text, finish_reason=reason))
+    assert isinstance(found.tool_kwargs, dict)
+
+
+@pytest.mark.rule("partial-calls")
+def test_half_a_path_is_no_argument_of_a_finished_call() -> None:
+    torn = '{"path": "/home/us'
+    (found,) = LLM.get_tool_calls_from_response(response_with(torn, finish_reason="length"))
+    assert found.tool_kwargs == {}
 
 
 @pytest.mark.rule("partial-calls")
