@@ -1,4 +1,4 @@
-"""Every rule of the adapters' rules.toml is named by a test beside it, and every named rule exists."""
+"""Every rule of an adapter's rules.toml is named by a test beside it; every named rule exists."""
 
 from __future__ import annotations
 
