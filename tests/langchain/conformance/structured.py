@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as LegacyModel
@@ -133,11 +134,12 @@ class StructuredRules(Conformance):
     @pytest.mark.rule("structured-refusals")
     def test_refusals_are_raised_as_such(self, model: Any, server: StrictServer) -> None:
         """A refusal is raised as LangChain's error for it, not as broken JSON."""
-        from langchain_core.exceptions import ModelRefusalError
-
+        known: Any = getattr(exceptions, "ModelRefusalError", None)
+        if known is None:
+            pytest.skip("refusals: this langchain-core has no error for them")
         server.answers(say(None, refusal="I won't."))
         for method in ("function_calling", "json_schema"):
-            with pytest.raises(ModelRefusalError):
+            with pytest.raises(known):
                 model.with_structured_output(Person, method=method).invoke("x")
 
     @pytest.mark.rule("schema-names")
