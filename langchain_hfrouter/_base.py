@@ -92,6 +92,17 @@ def refuse_settings(given: Iterable[str], *more: str) -> None:
             )
 
 
+def _hide(values: dict[str, Any]) -> None:
+    """Replace headers and a proxy by the core's objects, which show and pickle no secret."""
+    for name in ("default_headers", "proxy"):
+        if values.get(name) is not None:
+            from langchain_hfrouter._errors import dual_errors
+            from shared_core import Settings
+
+            with dual_errors:
+                values[name] = getattr(Settings.resolve(env={}, **{name: values[name]}), name)
+
+
 def _is_importable(key: Any) -> bool:
     """Whether *key* is a function that a pickle can name."""
     return callable(key) and "<" not in getattr(key, "__qualname__", "<")
@@ -218,12 +229,8 @@ class RouterConnection(BaseModel):
     @model_validator(mode="after")
     def _check_connection(self) -> Self:
         """Have the core check the settings now rather than at the first call."""
-        settings = self.sync_client().settings
-        # The core's wrappers hide what headers and proxies may hold.
-        if self.default_headers is not None:
-            vars(self)["default_headers"] = settings.default_headers
-        if self.proxy is not None:
-            vars(self)["proxy"] = settings.proxy
+        self.sync_client()
+        _hide(vars(self))
         return self
 
     def sync_client(self) -> RouterClient:
@@ -272,7 +279,9 @@ class RouterConnection(BaseModel):
             await self._clients["async"].aclose()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
+        given = {name: value}
+        _hide(given)
+        super().__setattr__(name, given[name])
         if name.startswith("_"):
             return
         # LangChain keeps a serialised copy as its cache key; a changed model is another model.
@@ -284,11 +293,12 @@ class RouterConnection(BaseModel):
         """Return a copy; connections are shared unless *update* concerns them.
 
         Args:
-            update: Field values of the copy, not validated.
+            update: Field values of the copy; only headers and a proxy are checked.
             deep: Whether to copy values too.
 
         Raises:
-            InvalidSettingError: *update* names a field that does not exist.
+            InvalidSettingError: *update* names a field that does not exist, or headers or a
+                proxy that cannot be sent.
         """
         changes = {self.keyword_aliases.get(k, k): v for k, v in (update or {}).items()}
         for name in changes:
@@ -298,6 +308,7 @@ class RouterConnection(BaseModel):
 
                 with dual_errors:
                     raise unknown_keyword(name, type(self).model_fields)
+        _hide(changes)
         copied = super().model_copy(update=changes, deep=deep)
         if any(name in _CONNECTION or name.startswith("http_") for name in changes):
             copied._clients = _Clients()

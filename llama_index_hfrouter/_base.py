@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -45,7 +44,7 @@ _PASSED_ON = (
     "tls",
     "limits",
 )
-_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
+_HIDDEN = ("default_headers", "proxy")
 
 
 class Clients:
@@ -70,8 +69,8 @@ class Clients:
 
 
 def _hashable(value: Any) -> Hashable:
-    if isinstance(value, Mapping):
-        return tuple(sorted(value.items()))
+    if isinstance(value, Mapping):  # headers
+        return SecretStr(repr(sorted(value.items())))
     if isinstance(value, list | tuple):
         return tuple(map(_hashable, value))
     if isinstance(value, Hashable):
@@ -105,6 +104,19 @@ def _refuse_credentials(name: str, address: Any) -> None:
         )
 
 
+def _hide(values: dict[str, Any]) -> None:
+    """Replace headers and a proxy by the core's objects, which show and pickle no secret.
+
+    Raises:
+        InvalidSettingError: The core refuses them.
+    """
+    for name in _HIDDEN:
+        if values.get(name) is not None:
+            from shared_core import Settings
+
+            values[name] = getattr(Settings.resolve(env={}, **{name: values[name]}), name)
+
+
 def missing(name: str) -> Exception:
     """Return the error for a model that was not named."""
     from shared_core import InvalidSettingError
@@ -136,7 +148,7 @@ class RouterComponent(BaseComponent):
         proxy: Proxy URL, maybe with credentials.
         tls: Certificates and TLS versions (``TLSSettings``).
         limits: Size and connection limits (``Limits``).
-        default_headers: Headers of every request.
+        default_headers: Headers of every request, as a mapping; read-only afterwards.
         extra_body: Body fields of every request, merged last.
         http_client: An ``httpx.Client`` of your own for the sync methods.
         http_async_client: An ``httpx.AsyncClient`` of your own for the async methods.
@@ -162,7 +174,7 @@ class RouterComponent(BaseComponent):
     proxy: Any = Field(default=None, exclude=True, repr=False)
     tls: Any = Field(default=None, exclude=True, repr=False)
     limits: Any = Field(default=None, exclude=True, repr=False)
-    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    default_headers: Any = Field(default=None, exclude=True, repr=False)
     extra_body: dict[str, Any] | None = Field(default=None, description="Merged into the body.")
     http_client: Any = Field(default=None, exclude=True, repr=False)
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
@@ -197,7 +209,27 @@ class RouterComponent(BaseComponent):
             accepted[field] = value
         for name in ("base_url", "hub_url", "model", "model_name"):
             _refuse_credentials(name, accepted.get(name))
+        _hide(accepted)
         super().__init__(**accepted)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        given = {name: value}
+        _hide(given)
+        super().__setattr__(name, given[name])
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy.
+
+        Args:
+            update: Field values of the copy; only headers and a proxy are checked.
+            deep: Whether to copy values too.
+
+        Raises:
+            InvalidSettingError: Headers or a proxy cannot be sent.
+        """
+        changes = dict(update or {})
+        _hide(changes)
+        return super().model_copy(update=changes, deep=deep)
 
     def _client(self) -> RouterClient:
         from shared_core import RouterClient
@@ -242,12 +274,6 @@ class RouterComponent(BaseComponent):
         # Not BaseComponent's: that one deletes what it cannot pickle from the living object.
         state: dict[Any, Any] = BaseModel.__getstate__(self)
         fields = {n: v for n, v in self.__dict__.items() if n not in _NEVER_PICKLED}
-        headers = fields.get("default_headers") or {}
-        if any(_SECRET_HEADER.search(name) for name in headers):
-            kept = {n: v for n, v in headers.items() if not _SECRET_HEADER.search(n)}
-            fields["default_headers"] = kept
-        if "@" in str(fields.get("proxy")):
-            del fields["proxy"]
         for name in [name for name, value in fields.items() if not _picklable(value)]:
             _logger.warning("%s.%s cannot be pickled and is left out", type(self).__name__, name)
             del fields[name]

@@ -242,14 +242,14 @@ def test_a_failed_call_has_a_start_and_no_end_event(
 @pytest.mark.rule("rerank-dumps")
 @pytest.mark.parametrize("key", [SECRET, SecretStr(SECRET), lambda: SECRET])
 def test_the_key_is_in_no_dump_repr_or_pickle(key: Any) -> None:
-    headers = {"X-Secret": SECRET, "X-Team": "blue"}
+    headers = {"X-Secret": SECRET, "X-Use-Cache": "false"}
     model = HFRouterRerank("a/b", api_key=key, default_headers=headers)
     dumps = (model.to_dict(), model.to_json(), model.model_dump_json(), model, pickle.dumps(model))
     for dump in dumps:
         assert SECRET not in repr(dump)
     assert SECRET not in str(model)
     restored = pickle.loads(pickle.dumps(model))
-    assert restored.default_headers == {"X-Team": "blue"}
+    assert restored.default_headers == {"X-Use-Cache": "false"}
     assert restored.api_key is None
 
 
