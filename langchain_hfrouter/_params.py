@@ -49,6 +49,8 @@ _CORE = frozenset(
         "extra_headers",
         "timeout",
         "bill_to",
+        "scale_up_timeout",
+        "dialect",
         "split_think",
         "reasoning_echo",
     }
@@ -59,6 +61,7 @@ _ALIASES = {
     "max_new_tokens": "max_tokens",
     "max_output_tokens": "max_tokens",
     "request_timeout": "timeout",
+    "include_usage": "stream_usage",
     "model_kwargs": "extra_body",
 }
 OF_RESPONSES = ("instructions", "reasoning_summary")

@@ -31,7 +31,9 @@ _LACKING = (
     "stream_options",
     "tool_prompt",
     "split_think",
+    "dialect",
 )
+_NOT_OF_BODIES = ("split_think", "dialect")
 # Values that ask for nothing but what is done anyway.
 _NOTHING_ASKED: dict[str, Any] = {"n": 1, "logprobs": False}
 
@@ -89,7 +91,7 @@ def _limit(model: ChatHFRouter, limits: Mapping[str, Any]) -> Any:
 
 def _lacking(name: str) -> InvalidSettingError:
     guidance = f"Leave {name} out, or call with use_responses_api=False"
-    if name != "split_think":  # which is no field of a body
+    if name not in _NOT_OF_BODIES:
         guidance += f"; a server that knows it all the same gets it by extra_body={{{name!r}: ...}}"
     return InvalidSettingError(
         f"the Responses API has no {name!r}", guidance=f"{guidance}.", setting=name

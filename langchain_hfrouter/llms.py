@@ -203,6 +203,7 @@ class HFRouterLLM(RouterConnection, TokenCounting, BaseLLM):
         params["stop"] = params["stop"] or None
         for name in ("model", "provider", "provider_id"):
             params[name] = given.pop(name, getattr(self, name))
+        params["scale_up_timeout"] = given.pop("scale_up_timeout", None)
         if "timeout" in given:
             params["timeout"] = given.pop("timeout")
         own = given.pop("extra_body", None) or {}

@@ -52,6 +52,15 @@ def last(server: FaultServer) -> Any:
 
 
 @pytest.mark.rule("completion-calls")
+async def test_waiting_for_an_endpoint_is_asked_by_header(server: FaultServer) -> None:
+    llm = of(server)
+    llm.invoke("a", scale_up_timeout=600)
+    _ = [text async for text in llm.astream("a", scale_up_timeout=600)]
+    assert [r.headers["x-scale-up-timeout"] for r in server.requests] == ["600"] * 2
+    assert all("scale_up_timeout" not in request.json() for request in server.requests)
+
+
+@pytest.mark.rule("completion-calls")
 async def test_the_four_ways(server: FaultServer) -> None:
     llm = of(server)
     assert llm.invoke("a") == "a!"

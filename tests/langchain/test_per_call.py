@@ -9,7 +9,9 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_hfrouter import ChatHFRouter
+from langchain_hfrouter._params import is_call_parameter
 from shared_core import InvalidSettingError
+from shared_core.chat.params import ChatParams
 from tests.helpers.fault_server import FaultServer
 from tests.langchain.script import event, model_of, serving, stream, whole
 
@@ -59,6 +61,38 @@ def test_a_model_given_to_a_call_is_traced_and_cached(name: str) -> None:
     assert texts == ["one", "two", "one"]
     assert [each["metadata"]["ls_model_name"] for each in seen] == ["org/m", "other/m", "org/m"]
     assert seen[1]["invocation_params"][name] == "other/m"
+
+
+@pytest.mark.rule("scale-up")
+async def test_waiting_for_an_endpoint_is_asked_by_header() -> None:
+    events = [event({"content": "x"}, "stop")]
+    with serving(whole(), whole(), stream(*events), stream(*events), whole()) as server:
+        model = model_of(server)
+        model.invoke("x", scale_up_timeout=600)
+        await model.ainvoke("x", scale_up_timeout=600)
+        list(model.bind(scale_up_timeout=600).stream("x"))
+        _ = [chunk async for chunk in model.astream("x", scale_up_timeout=600)]
+        model_of(server, default_headers={"X-Scale-Up-Timeout": "600"}).invoke("x")
+        assert [r.headers["x-scale-up-timeout"] for r in server.requests] == ["600"] * 5
+        assert all("scale_up_timeout" not in body for body in bodies(server))
+        with pytest.raises(InvalidSettingError, match="scale_up_timeout"):
+            model.invoke("x", scale_up_timeout=0)
+
+
+@pytest.mark.rule("scale-up")
+def test_no_parameter_of_the_core_goes_into_the_body() -> None:
+    """``callbacks`` is LangChain's own word, and never reaches the parameters."""
+    names = set(ChatParams.__annotations__) - {"callbacks"}
+    assert [name for name in sorted(names) if not is_call_parameter(name)] == []
+    schema = {"type": "json_schema", "json_schema": {"name": "A", "schema": {"type": "object"}}}
+    with serving(whole(), stream(event({"content": "x"}, "stop"))) as server:
+        model = model_of(server)
+        model.invoke("x", dialect="llama.cpp", response_format=schema)
+        list(model.stream("x", include_usage=False))
+        asked, streamed = bodies(server)
+    assert "dialect" not in asked
+    assert asked["response_format"] != schema
+    assert not {"include_usage", "stream_options"} & streamed.keys()
 
 
 @pytest.mark.rule("traces")

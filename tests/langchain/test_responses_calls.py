@@ -156,6 +156,7 @@ LACKING: dict[str, Any] = {
     "logit_bias": {"1": 1.0},
     "user": "ada",
     "split_think": True,
+    "dialect": "tgi",
 }
 
 

@@ -212,6 +212,16 @@ def test_key_payer_headers_and_user_agent_are_sent(stub: StubRouter) -> None:
     assert headers["user-agent"].startswith("llama-index-hfrouter")
 
 
+@pytest.mark.rule("extra-headers")
+def test_waiting_for_an_endpoint_is_asked_by_header(stub: StubRouter) -> None:
+    stub.chat(say("x"))
+    make(stub).chat(HELLO, scale_up_timeout=600)
+    list(make(stub, additional_kwargs={"scale_up_timeout": 600}).stream_chat(HELLO))
+    make(stub, default_headers={"X-Scale-Up-Timeout": "600"}).complete("x")
+    assert [r.headers["x-scale-up-timeout"] for r in stub.requests] == ["600"] * 3
+    assert all("scale_up_timeout" not in body for body in stub.bodies)
+
+
 @pytest.mark.rule("callable-keys")
 def test_a_callable_key_is_asked_for_every_request(stub: StubRouter) -> None:
     stub.chat(say("x"))
