@@ -230,6 +230,8 @@ class RouterConnection(BaseModel):
     def _check_connection(self) -> Self:
         """Have the core check the settings now rather than at the first call."""
         self.sync_client()
+        if self.http_async_client is not None:
+            self.async_client()
         _hide(vars(self))
         return self
 

@@ -211,6 +211,11 @@ class RouterComponent(BaseComponent):
             _refuse_credentials(name, accepted.get(name))
         _hide(accepted)
         super().__init__(**accepted)
+        # What the client refuses by type is refused here too, not at the first call.
+        if callable(self.api_key) or self.http_client is not None:
+            self._client()
+        if self.http_async_client is not None:
+            self._aclient()
 
     def __setattr__(self, name: str, value: Any) -> None:
         given = {name: value}

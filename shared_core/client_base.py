@@ -231,11 +231,14 @@ class ClientBase:
         from shared_core.errors import InvalidSettingError
 
         wanted = self._closes_with
-        if not hasattr(http_client, wanted):
+        given = type(http_client)
+        # httpx2's clients look the same, and fail inside the first call.
+        foreign = any(kind.__module__.partition(".")[0] == "httpx2" for kind in given.__mro__)
+        if foreign or not hasattr(http_client, wanted):
             kind = "httpx.AsyncClient" if wanted == "aclose" else "httpx.Client"
             raise InvalidSettingError(
                 f"http_client of {type(self).__name__} must be an {kind}, "
-                f"not {type(http_client).__module__}.{type(http_client).__name__}",
+                f"not {given.__module__}.{given.__name__}",
                 setting="http_client",
             )
 

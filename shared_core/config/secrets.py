@@ -19,6 +19,7 @@ from shared_core.errors import InvalidSettingError, MissingTokenError
 
 MASK = "**********"
 _SENSITIVE = ("auth", "cookie", "key", "password", "secret", "token")
+_PLAIN_CALLABLE = "Pass a plain (not async) function that returns a string or a SecretStr."
 _SHORTEST_VALUE = 8
 _SHORTEST_CREDENTIAL = 6
 
@@ -255,6 +256,13 @@ class TokenSource:
             self._token = _secret(value, "argument")
             self._origin = "argument" if self._token is not None else None
         elif callable(value):
+            if _is_async(value):
+                raise InvalidSettingError(
+                    "the callable given as api_key is async: the clients ask it without waiting",
+                    setting="api_key",
+                    source="argument (callable)",
+                    guidance=_PLAIN_CALLABLE,
+                )
             self._call = value
             self._origin = "argument (callable)"
         else:
@@ -342,7 +350,7 @@ class TokenSource:
             f"the callable given as api_key returned {type(value).__name__}, not text",
             setting="api_key",
             source="argument (callable)",
-            guidance="Pass a plain (not async) function that returns a string or a SecretStr.",
+            guidance=_PLAIN_CALLABLE,
         )
 
     def _look(self) -> None:
@@ -424,6 +432,12 @@ def _secret(value: str | SecretLike | None, origin: str) -> Secret | None:
             guidance="Copy the token again from https://huggingface.co/settings/tokens.",
         )
     return Secret(text)
+
+
+def _is_async(call: Callable[[], Any]) -> bool:
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
 
 
 def _is_module_level(call: Callable[[], Any] | None) -> bool:

@@ -106,3 +106,20 @@ def test_what_cannot_be_sent_is_refused_at_once_and_not_shown(wrong: Any) -> Non
         assert str(caught.value.setting).startswith(name)
         assert HEADER not in repr(caught.value)
         assert PASSWORD not in repr(caught.value)
+
+
+@pytest.mark.rule("own-http-clients")
+@pytest.mark.parametrize("kind", CLASSES)
+def test_async_keys_and_clients_of_other_packages_are_refused_at_once(kind: Any) -> None:
+    httpx2 = pytest.importorskip("httpx2")
+
+    async def later() -> str:
+        return "hf_x"
+
+    for wrong, said in (
+        ({"api_key": later}, "is async"),
+        ({"http_client": httpx2.Client()}, r"httpx\.Client, not httpx2"),
+        ({"http_async_client": httpx2.AsyncClient()}, r"httpx\.AsyncClient, not httpx2"),
+    ):
+        with pytest.raises(InvalidSettingError, match=said):
+            new(kind, **wrong)

@@ -267,6 +267,19 @@ def test_an_http_client_of_the_wrong_colour_is_refused() -> None:
         AsyncRouterClient("a/b", http_client=mine)
 
 
+def test_an_http_client_of_another_package_is_refused() -> None:
+    """httpx2's have the same methods, but fail inside the first call."""
+    httpx2 = pytest.importorskip("httpx2")
+    for kind, foreign in (
+        (RouterClient, httpx2.Client),
+        (AsyncRouterClient, httpx2.AsyncClient),
+    ):
+        for given in (foreign, type("Mine", (foreign,), {})):
+            with pytest.raises(InvalidSettingError, match=rf"httpx\.{foreign.__name__}, not ") as e:
+                kind("a/b", http_client=given())
+            assert e.value.setting == "http_client"
+
+
 def test_derived_clients_share_connections_where_they_can(server: FaultServer) -> None:
     client = client_of(server)
     client.chat.create("ping")

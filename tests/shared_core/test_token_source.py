@@ -6,6 +6,7 @@ import copy
 import logging
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,9 @@ class TestCallable:
             TokenSource(fail).get()
         assert isinstance(caught.value.__cause__, KeyError)
 
-    def test_that_is_async_or_returns_something_else(self) -> None:
-        async def later() -> str:
-            return "x"
-
+    def test_that_returns_a_coroutine_or_something_else(self) -> None:
         bad: Callable[[], Any]
-        for bad in (later, lambda: 5):
+        for bad in (lambda: later(), lambda: 5):
             with pytest.raises(InvalidSettingError, match="not text"):
                 TokenSource(bad).get()
 
@@ -354,3 +352,20 @@ def test_quotes_that_became_part_of_the_token_are_named(place: Path, quote: str)
     with pytest.raises(InvalidSettingError, match=r"HF_TOKEN.* is in quotes") as caught:
         source(place, HF_TOKEN=f"{quote}hf_AbCdEfGhIjKl{quote}").get()
     assert "AbCdEf" not in str(caught.value)
+
+
+async def later() -> str:
+    return "hf_x"
+
+
+class Later:
+    async def __call__(self) -> str:
+        return "hf_x"
+
+
+@pytest.mark.parametrize("call", [later, Later(), partial(later)], ids=["def", "object", "partial"])
+def test_an_async_callable_is_refused_at_once(call: Any) -> None:
+    with pytest.raises(InvalidSettingError, match="is async") as caught:
+        TokenSource(call)
+    assert caught.value.setting == "api_key"
+    assert "plain (not async) function" in str(caught.value)
