@@ -17,7 +17,7 @@ from tests.helpers.servers import ROOT
 from tests.langchain.conftest import png
 from tests.langchain.responses_server import PATH as RESPONSES
 from tests.langchain.responses_server import docs_server
-from tests.langchain.script import whole
+from tests.langchain.script import event, whole
 from tests.langchain.test_decisions import HAS_DECISIONS
 from tests.langchain.test_profiles import ENTRY
 
@@ -38,6 +38,7 @@ REAL = {
 }
 SCRIPTED = {
     "images": ["A logo."],
+    "fallbacks": ["fallback: Titan. by together", "failover: by together"],
     "errors": ["Not found:", "Request id: req-9"],
     "model_profile": ["shipped:", "'structured_output': True"],
     "responses_mcp": ["May it call search", "it answered: Use pip.", "Install it with pip."],
@@ -46,6 +47,7 @@ SCRIPTED = {
     "task_tools": ["generate_image {'prompt': 'a lighthouse'}", "saved lighthouse.png", "A logo."],
 }
 DECISIONS = {"decisions": ["money 0.75", "urgent 0.75"]}
+NOT_BILLABLE = {"error": "Pay-as-you go is not enabled for provider groq yet."}
 MODELS = "/hf-inference/models"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -59,6 +61,8 @@ def scripted() -> Iterator[str]:
             body = request.json()
             if body["model"] == "no-such/model":
                 return json_reply(missing, 404, {"x-request-id": "req-9"})
+            if body["model"].startswith("Qwen/Qwen3-32B:"):
+                return two_providers(body)
             if body.get("tools") and body["messages"][-1]["role"] == "user":
                 wanted = {"name": "generate_image", "arguments": '{"prompt": "a lighthouse"}'}
                 return whole(
@@ -93,6 +97,16 @@ def scripted() -> Iterator[str]:
         server.on("/v1/models/openai/gpt-oss-120b", json_reply(ENTRY))
         server.on("/v1/models", json_reply({"object": "list", "data": [ENTRY]}))
         yield server.url
+
+
+def two_providers(body):  # type: ignore[no-untyped-def]
+    if body["model"].endswith(":groq"):
+        return json_reply(NOT_BILLABLE, 402)
+    headers = {"x-inference-provider": "together"}
+    if body.get("stream"):
+        return sse(event({"content": "Ti"}), event({"content": "tan."}, "stop"), headers=headers)
+    choice = {"message": {"role": "assistant", "content": "Titan."}, "finish_reason": "stop"}
+    return json_reply({"model": "served/m", "choices": [choice]}, headers=headers)
 
 
 def run(program: str, url: str, folder: Path, *arguments: str) -> str:
