@@ -6,7 +6,7 @@ request (:meth:`ChatHFRouter.refresh_profile`), never while a model is built.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models.model_profile import ModelProfile
 
@@ -18,64 +18,21 @@ Method = Literal["function_calling", "json_schema", "json_mode"]
 _POLICIES = ("fastest", "cheapest", "preferred", "auto")
 
 
-def _entry(context: int | None = None, **facts: Any) -> ModelProfile:
-    base: dict[str, Any] = {"text_inputs": True, "text_outputs": True, "open_weights": True}
+def _entry(context: int | None, traits: str) -> ModelProfile:
+    has = traits.split()
+    facts: dict[str, Any] = {
+        "text_inputs": True,
+        "text_outputs": True,
+        "open_weights": True,
+        "tool_calling": True,
+        "reasoning_output": "reasoning" in has,
+        "image_inputs": "image" in has,
+    }
+    if "video" in has:  # without it nobody has said that there is none
+        facts["video_inputs"] = True
     if context is not None:
-        base["max_input_tokens"] = context
-    return cast("ModelProfile", {**base, "tool_calling": True, **facts})
-
-
-# From the models' cards and configurations on the Hub (context as trained; a provider may
-# serve less). Whether JSON schemas are enforced is a matter of the provider and not here.
-SNAPSHOT: Final[dict[str, ModelProfile]] = {
-    "openai/gpt-oss-20b": _entry(131_072, reasoning_output=True),
-    "openai/gpt-oss-120b": _entry(131_072, reasoning_output=True),
-    "meta-llama/Llama-3.1-8B-Instruct": _entry(131_072, reasoning_output=False),
-    "meta-llama/Llama-3.1-70B-Instruct": _entry(131_072, reasoning_output=False),
-    "meta-llama/Llama-3.3-70B-Instruct": _entry(131_072, reasoning_output=False),
-    "meta-llama/Llama-4-Scout-17B-16E-Instruct": _entry(image_inputs=True, reasoning_output=False),
-    "meta-llama/Llama-4-Maverick-17B-128E-Instruct": _entry(
-        image_inputs=True, reasoning_output=False
-    ),
-    "Qwen/Qwen2.5-7B-Instruct": _entry(32_768, reasoning_output=False),
-    "Qwen/Qwen2.5-72B-Instruct": _entry(32_768, reasoning_output=False),
-    "Qwen/Qwen2.5-Coder-32B-Instruct": _entry(32_768, reasoning_output=False),
-    "Qwen/Qwen2.5-VL-7B-Instruct": _entry(128_000, image_inputs=True, reasoning_output=False),
-    "Qwen/Qwen2.5-VL-72B-Instruct": _entry(128_000, image_inputs=True, reasoning_output=False),
-    "Qwen/Qwen3-4B": _entry(40_960, reasoning_output=True),
-    "Qwen/Qwen3-4B-Instruct-2507": _entry(262_144, reasoning_output=False),
-    "Qwen/Qwen3-4B-Thinking-2507": _entry(262_144, reasoning_output=True),
-    "Qwen/Qwen3-8B": _entry(40_960, reasoning_output=True),
-    "Qwen/Qwen3-14B": _entry(40_960, reasoning_output=True),
-    "Qwen/Qwen3-30B-A3B": _entry(40_960, reasoning_output=True),
-    "Qwen/Qwen3-30B-A3B-Instruct-2507": _entry(262_144, reasoning_output=False),
-    "Qwen/Qwen3-30B-A3B-Thinking-2507": _entry(262_144, reasoning_output=True),
-    "Qwen/Qwen3-32B": _entry(40_960, reasoning_output=True),
-    "Qwen/Qwen3-235B-A22B": _entry(40_960, reasoning_output=True),
-    "Qwen/Qwen3-235B-A22B-Instruct-2507": _entry(262_144, reasoning_output=False),
-    "Qwen/Qwen3-235B-A22B-Thinking-2507": _entry(262_144, reasoning_output=True),
-    "Qwen/Qwen3-Coder-30B-A3B-Instruct": _entry(262_144, reasoning_output=False),
-    "Qwen/Qwen3-Coder-480B-A35B-Instruct": _entry(262_144, reasoning_output=False),
-    "Qwen/Qwen3-Next-80B-A3B-Instruct": _entry(262_144, reasoning_output=False),
-    "Qwen/Qwen3-Next-80B-A3B-Thinking": _entry(262_144, reasoning_output=True),
-    "Qwen/Qwen3-VL-235B-A22B-Instruct": _entry(262_144, image_inputs=True, reasoning_output=False),
-    "deepseek-ai/DeepSeek-R1": _entry(163_840, reasoning_output=True),
-    "deepseek-ai/DeepSeek-R1-0528": _entry(163_840, reasoning_output=True),
-    "deepseek-ai/DeepSeek-V3": _entry(163_840, reasoning_output=False),
-    "deepseek-ai/DeepSeek-V3-0324": _entry(163_840, reasoning_output=False),
-    "deepseek-ai/DeepSeek-V3.1": _entry(163_840, reasoning_output=True),
-    "deepseek-ai/DeepSeek-V3.2-Exp": _entry(163_840, reasoning_output=True),
-    "deepseek-ai/DeepSeek-V3.2": _entry(163_840, reasoning_output=True),
-    "moonshotai/Kimi-K2-Instruct": _entry(131_072, reasoning_output=False),
-    "moonshotai/Kimi-K2-Instruct-0905": _entry(262_144, reasoning_output=False),
-    "moonshotai/Kimi-K2-Thinking": _entry(262_144, reasoning_output=True),
-    "zai-org/GLM-4.5": _entry(131_072, reasoning_output=True),
-    "zai-org/GLM-4.5-Air": _entry(131_072, reasoning_output=True),
-    "zai-org/GLM-4.6": _entry(202_752, reasoning_output=True),
-    "MiniMaxAI/MiniMax-M2": _entry(196_608, reasoning_output=True),
-    "google/gemma-3-27b-it": _entry(131_072, image_inputs=True, reasoning_output=False),
-    "HuggingFaceTB/SmolLM3-3B": _entry(65_536, reasoning_output=True),
-}
+        facts["max_input_tokens"] = context
+    return cast("ModelProfile", facts)
 
 
 class Derived(dict[str, Any]):
@@ -137,8 +94,10 @@ def snapshot(model: str, provider: str | None) -> ModelProfile | None:
         model: Hub id, maybe with a suffix.
         provider: Serving provider, if chosen by argument. The snapshot does not know providers.
     """
-    known = SNAPSHOT.get(model_id(model))
-    return cast("ModelProfile", dict(known)) if known is not None else None
+    from langchain_hfrouter._profile_snapshot import FACTS
+
+    known = FACTS.get(model_id(model))
+    return _entry(*known) if known is not None else None
 
 
 def of_entry(entry: Any, model: str, provider: str | None) -> ModelProfile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from langchain_core.runnables import ConfigurableField
 
 import shared_core
 from langchain_hfrouter import ChatHFRouter, HFRouterLLM, register
-from langchain_hfrouter._profiles import SNAPSHOT, best_method, model_id, of_entry
+from langchain_hfrouter._profile_snapshot import FACTS
+from langchain_hfrouter._profiles import best_method, model_id, of_entry, snapshot
 from shared_core import CharacterCounter, WordCounter
 from tests.helpers.fault_server import FaultServer, json_reply
 from tests.helpers.servers import ROOT
@@ -118,11 +120,40 @@ def test_a_refreshed_profile_stays_with_its_route(router: FaultServer) -> None:
 
 def test_the_snapshot_has_known_keys_only() -> None:
     known = set(get_type_hints(ModelProfile))
-    assert all(set(profile) <= known for profile in SNAPSHOT.values())
+    assert all(set(snapshot(model, None) or ()) <= known for model in FACTS)
     first = ChatHFRouter(model="openai/gpt-oss-120b").profile
     assert first is not None
     first["max_input_tokens"] = 1
-    assert SNAPSHOT["openai/gpt-oss-120b"]["max_input_tokens"] == 131_072
+    again = ChatHFRouter(model="openai/gpt-oss-120b").profile
+    assert again is not None
+    assert again["max_input_tokens"] == 131_072
+
+
+def test_the_rows_of_the_snapshot_are_well_formed() -> None:
+    for model, (context, traits) in FACTS.items():
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", model), model
+        assert context is None or 8_192 <= context <= 2**20, model
+        assert set(traits.split()) <= {"reasoning", "image", "video"}, model
+
+
+@pytest.mark.parametrize(
+    ("model", "context", "reasons", "sees"),
+    [
+        ("zai-org/GLM-5.1:novita", 202_752, True, False),
+        ("moonshotai/Kimi-K2.5", 262_144, True, True),
+        ("Qwen/Qwen3.6-35B-A3B", 262_144, True, True),
+        ("deepseek-ai/DeepSeek-V4-Pro", 1_048_576, True, False),
+        ("MiniMaxAI/MiniMax-M3:fastest", 524_288, True, True),
+        ("google/gemma-3-4b-it", 131_072, False, True),
+        ("openai/gpt-oss-20b", 131_072, True, False),
+    ],
+)
+def test_models_of_2026_are_known(model: str, context: int, reasons: bool, sees: bool) -> None:
+    profile = ChatHFRouter(model=model).profile
+    assert profile is not None
+    assert profile["max_input_tokens"] == context
+    assert profile["tool_calling"] is True
+    assert (profile["reasoning_output"], profile["image_inputs"]) == (reasons, sees)
 
 
 @pytest.fixture
