@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
@@ -98,3 +99,5 @@ def times(a: int, b: int) -> int:
 
 TOOLS = [FunctionTool.from_defaults(add), FunctionTool.from_defaults(times)]
 TWO = call(("add", {"a": 2, "b": 3}), ("times", {"a": 2, "b": 3}))
+HELLO = [ChatMessage(role="user", content="Say hello.")]
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
