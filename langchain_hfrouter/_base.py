@@ -229,10 +229,10 @@ class RouterConnection(BaseModel):
     @model_validator(mode="after")
     def _check_connection(self) -> Self:
         """Have the core check the settings now rather than at the first call."""
+        _hide(vars(self))
         self.sync_client()
         if self.http_async_client is not None:
             self.async_client()
-        _hide(vars(self))
         return self
 
     def sync_client(self) -> RouterClient:

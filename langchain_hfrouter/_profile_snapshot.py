@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-# Hub id: (tokens of context as trained, None if not known; what it does besides calling tools:
-# "reasoning", and "image" or "video" as input). A provider may serve a shorter context. Whether
-# JSON schemas are enforced is a matter of the provider and not here.
+# Hub id: (tokens of context, as trained or as models.dev lists it, None if not known; what it does
+# besides calling tools: "reasoning", and "image" or "video" as input). A provider may serve a
+# shorter context. Whether JSON schemas are enforced is a matter of the provider and not here.
 FACTS: Final[dict[str, tuple[int | None, str]]] = {
     "deepseek-ai/DeepSeek-R1": (163_840, "reasoning"),
     "deepseek-ai/DeepSeek-R1-0528": (163_840, "reasoning"),
