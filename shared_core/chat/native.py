@@ -56,15 +56,24 @@ def own_host(
     Raises:
         InvalidSettingError: The key cannot be sent.
     """
-    provider = given.get("provider")
-    if provider is None and given.get("policy") is None:
-        provider = defaults.provider
-    if not isinstance(provider, str) or provider not in CHAT_PATHS:
-        return None
-    if not goes_direct(settings, provider):
+    provider = pinned_provider(given, defaults)
+    if provider is None or provider not in CHAT_PATHS or not goes_direct(settings, provider):
         return None
     address = DIRECT[provider] + CHAT_PATHS[provider]
     return OwnHost(provider, direct_settings(settings, address))
+
+
+def pinned_provider(given: Mapping[str, Any], defaults: ChatDefaults) -> str | None:
+    """Return the provider that a call names, or the client for it; no suffix of a model counts.
+
+    Args:
+        given: The parameters of the call.
+        defaults: The client's.
+    """
+    provider = given.get("provider")
+    if provider is None and given.get("policy") is None:
+        provider = defaults.provider
+    return provider if isinstance(provider, str) else None
 
 
 def provider_at(base_url: str) -> str | None:

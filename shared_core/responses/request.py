@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 from shared_core.chat.messages import encode
+from shared_core.chat.native import pinned_provider
 from shared_core.chat.request import ChatDefaults, call_headers, resolve_model
 from shared_core.chat.tools import tool_choice, tool_specs
 from shared_core.chat.types import ChatMessage
 from shared_core.config.checks import refused
 from shared_core.config.plain import check_text, plain
+from shared_core.config.providers import goes_direct
 from shared_core.config.validate import check_timeout
-from shared_core.errors import InvalidSettingError
+from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.responses.items import (
     FunctionCallOutput,
     InputItem,
@@ -74,6 +76,26 @@ def build(
         model=body["model"],
         provider=provider,
     )
+
+
+def check_key(settings: Settings, params: Mapping[str, Any], defaults: ChatDefaults) -> None:
+    """Refuse to send a provider's own key to the router: chat goes to the provider itself then.
+
+    Args:
+        settings: Where the key and the base URL are.
+        params: The parameters of the call.
+        defaults: The client's.
+
+    Raises:
+        UnsupportedTaskError: The key is the provider's own.
+    """
+    provider = pinned_provider(params, defaults)
+    if goes_direct(settings, provider):
+        raise UnsupportedTaskError(
+            "the Responses API is asked at the router, which takes a token of Hugging Face, and "
+            f"the key is {provider}'s own",
+            guidance="Pass a token of Hugging Face (hf_...), or ask the provider by client.chat.",
+        )
 
 
 def responses_url(base_url: str) -> str:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from shared_core.chat.request import elsewhere
 from shared_core.chat.response import Answered
 from shared_core.chat.stream_state import Observers, StreamState
-from shared_core.config.providers import goes_direct
-from shared_core.errors import UnsupportedTaskError
 from shared_core.flow import Flow
 from shared_core.responses.decoder import ResponseDecoder
 from shared_core.responses.params import ResponseParams
-from shared_core.responses.request import Input, build
+from shared_core.responses.request import Input, build, check_key
 from shared_core.responses.response import response_of
 from shared_core.responses.stream import (
     AsyncResponseStream,
@@ -42,15 +40,13 @@ def _built(
             there, defaults = elsewhere(
                 params, core.defaults, core.settings, settings, model, provider
             )
-            if goes_direct(settings, there.get("provider") or defaults.provider):
-                raise UnsupportedTaskError(
-                    "the Responses API is asked at the router, which takes a token of Hugging "
-                    "Face, and the key is a provider's own"
-                )
+            check_key(settings, there, defaults)
             changed = cast("ResponseParams", there)
             return build(settings, given, changed, stream=stream, defaults=defaults)
 
         request.rebuild = rebuild
+    else:
+        check_key(core.settings, params, core.defaults)
     return request
 
 
@@ -145,6 +141,7 @@ class Responses:
 
         Raises:
             InvalidSettingError: An argument is refused; nothing was sent.
+            UnsupportedTaskError: The key is a provider's own; nothing was sent.
             ResponseFailedError: The service says that it failed; what arrived is in ``partial``.
             APIError: The call failed; the class says how.
         """
@@ -162,6 +159,7 @@ class Responses:
 
         Raises:
             InvalidSettingError: An argument is refused; nothing was sent.
+            UnsupportedTaskError: The key is a provider's own; nothing was sent.
             APIError: The call failed; the class says how.
         """
         opening = partial(_streaming, self._core, input, params, ResponseStream)
@@ -188,6 +186,7 @@ class AsyncResponses:
 
         Raises:
             InvalidSettingError: An argument is refused; nothing was sent.
+            UnsupportedTaskError: The key is a provider's own; nothing was sent.
             ResponseFailedError: The service says that it failed; what arrived is in ``partial``.
             APIError: The call failed; the class says how.
         """
@@ -208,6 +207,7 @@ class AsyncResponses:
 
         Raises:
             InvalidSettingError: An argument is refused; nothing was sent.
+            UnsupportedTaskError: The key is a provider's own; nothing was sent.
             APIError: The call failed; the class says how.
         """
         opening = partial(_streaming, self._core, input, params, AsyncResponseStream)

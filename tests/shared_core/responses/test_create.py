@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from shared_core import (
@@ -431,3 +432,44 @@ def test_credentials_of_tools_that_a_server_repeats_are_not_kept(
         assert "s3cret" not in repr(kept)
         assert "s3cret" not in repr(kept.raw)
         assert kept.raw["tools"][0]["server_label"] == "docs"
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [
+        ({}, {"provider": "groq"}),
+        ({"provider": "groq"}, {}),
+        ({"provider": "groq"}, {"model": "openai/gpt-oss-20b:fastest"}),
+    ],
+)
+def test_key_of_a_provider_is_not_sent_to_the_router(
+    options: dict[str, Any], params: dict[str, Any]
+) -> None:
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(str(request.url))
+        return httpx.Response(200, json=WHOLE)
+
+    given: dict[str, Any] = {
+        "api_key": "gsk_1234567890",
+        "base_url": "https://router.huggingface.co/v1",
+        **options,
+    }
+
+    async def awaiting() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as wire:
+            client = AsyncRouterClient("a/b", http_client=wire, **given)
+            with pytest.raises(errors.UnsupportedTaskError, match="groq's own"):
+                await client.responses.stream("Hi", **params)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as wire:
+        client = RouterClient("a/b", http_client=wire, **given)
+        with pytest.raises(errors.UnsupportedTaskError, match=r"client\.chat"):
+            client.responses.create("Hi", **params)
+        asyncio.run(awaiting())
+        assert sent == []
+        # No provider is named: the router is asked, as it is with chat.
+        bare = {**given, "provider": None}
+        RouterClient("a/b", http_client=wire, **bare).responses.create("Hi")
+    assert sent == ["https://router.huggingface.co/v1/responses"]
