@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared_core.chat import json_text
 from shared_core.chat.collector import ChoiceCollector
 from shared_core.chat.response import (
     Answered,
@@ -27,6 +26,7 @@ from shared_core.errors import (
     StreamInterruptedError,
     stream_event_error,
 )
+from shared_core.wire import json_text
 from shared_core.wire.sse import EventTooLargeError, SSEDecoder, SSEEvent
 
 _MERGED = frozenset({"choices", "usage", "object"})

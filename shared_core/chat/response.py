@@ -12,16 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from shared_core.chat import json_text
 from shared_core.chat.thinking import split_thinking
 from shared_core.chat.tool_deltas import arguments_text, new_call_id
 from shared_core.chat.types import ChatCompletion, ChatMessage, Choice, ToolCall, Usage
 from shared_core.errors import (
     APIResponseValidationError,
     ErrorContext,
-    IncompleteResponseError,
     from_error_object,
 )
+from shared_core.wire import json_text
 from shared_core.wire.messages import Headers
 
 REASONING_KEYS = ("reasoning", "reasoning_content", "reasoning_text")
@@ -148,7 +147,7 @@ def completion_of(
 ) -> ChatCompletion:
     """Return the completion of *body*; see :func:`parse_completion`."""
     if isinstance(body, bytes):
-        data, value = body, _decoded(body, answered)
+        data, value = body, decoded(body, answered)
     else:
         data, value = b"", body
     if is_error_object(value):
@@ -176,18 +175,20 @@ def completion_of(
     )
 
 
-def _decoded(body: bytes, answered: Answered) -> Any:
-    start = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start and not body.strip():
-        raise answered.invalid("the answer has an empty body", body)
-    if start.startswith(b"<"):
-        raise answered.invalid("the answer is a web page, not JSON", body)
+def decoded(body: bytes, answered: Answered) -> Any:
+    """Return the JSON value of a whole body.
+
+    Args:
+        body: The body.
+        answered: For the errors.
+
+    Raises:
+        APIResponseValidationError: It is no JSON document; its beginning is quoted.
+    """
     try:
-        return json_text.decode(body.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError as error:
-        cut = str(error).startswith("EOF while parsing")
-        kind = IncompleteResponseError if cut else APIResponseValidationError
-        raise answered.invalid(f"the answer is not JSON ({error})", body, kind) from None
+        return json_text.read_body(body)
+    except json_text.BodyError as error:
+        raise answered.invalid(str(error), body, error.kind) from None
 
 
 def is_error_object(value: Any) -> bool:

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared_core.chat import json_text
 from shared_core.chat.schema import safe_name, schema_of, title_of
 from shared_core.chat.thinking import split_thinking
 from shared_core.chat.types import ChatCompletion
 from shared_core.config.plain import plain
 from shared_core.config.typed_dicts import modern
 from shared_core.errors import InvalidSettingError, StructuredOutputError
+from shared_core.wire import json_text
 
 _FENCE = re.compile(r"\A```[A-Za-z0-9_+-]*[ \t]*\r?\n?(.*?)\r?\n?[ \t]*```\Z", re.DOTALL)
 _SCHEMA_KEYS = frozenset({"properties", "$schema", "$defs", "$ref", "anyOf", "oneOf", "allOf"})

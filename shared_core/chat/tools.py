@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shared_core.chat import json_text
 from shared_core.chat.schema import MAX_NAME, function_schema, safe_name, schema_of, title_of
 from shared_core.chat.types import ToolCall
 from shared_core.config.plain import plain, without_none
 from shared_core.errors import InvalidSettingError, ToolArgumentsError
+from shared_core.wire import json_text
 
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME}}}")
 _WORDS = {"auto": "auto", "none": "none", "required": "required", "any": "required"}

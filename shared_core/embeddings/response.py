@@ -16,16 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pydantic_core
-
 from shared_core.embeddings import vectors
 from shared_core.embeddings.types import EmbeddingUsage
 from shared_core.errors import (
     APIResponseValidationError,
-    IncompleteResponseError,
     from_error_object,
     redact,
 )
+from shared_core.wire import json_text
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -69,19 +67,10 @@ class _Answer:
 
     def json(self) -> Any:
         """Return the JSON value of the body; raise what an error object stands for."""
-        content = self.response.content.removeprefix(b"\xef\xbb\xbf")
-        start = content[:512].lstrip()
-        if not start and not content.strip():
-            raise self.refuse("the body is empty")
-        if start.startswith(b"<"):
-            raise self.refuse("the body is a web page, not JSON")
         try:
-            data = pydantic_core.from_json(content)
-        except ValueError as exc:
-            if str(exc).startswith("EOF while parsing"):
-                kind = IncompleteResponseError
-                raise self.refuse("the JSON ends in the middle", kind.guidance, kind) from None
-            raise self.refuse("the body is not JSON") from None
+            data = json_text.read_body(self.response.content)
+        except json_text.BodyError as exc:
+            raise self.refuse(str(exc), kind=exc.kind) from None
         if isinstance(data, dict) and (
             data.get("error") is not None or data.get("object") == "error"  # the latter: old vLLM
         ):

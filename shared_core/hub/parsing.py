@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-import pydantic_core
-
 from shared_core.config.validate import origin_of
 from shared_core.constants import INFERENCE_PERMISSION
 from shared_core.errors import APIResponseValidationError, from_error_object
 from shared_core.hub.types import HubModel, Organization, ProviderInfo, RouterModel, WhoAmI
+from shared_core.wire import json_text
 from shared_core.wire.messages import WireRequest, WireResponse
 
 T = TypeVar("T")
@@ -28,9 +27,9 @@ def reader(request: WireRequest, read: Callable[[Any, WireResponse], T]) -> Call
 
     def parse(response: WireResponse) -> T:
         try:
-            value = pydantic_core.from_json(response.content)
-        except ValueError:
-            raise unexpected(request, response, "the answer is not JSON") from None
+            value = json_text.read_body(response.content)
+        except json_text.BodyError as exc:
+            raise unexpected(request, response, str(exc), exc.kind) from None
         if isinstance(value, dict) and "error" in value and "id" not in value:
             raise from_error_object(
                 value,
@@ -48,13 +47,23 @@ def reader(request: WireRequest, read: Callable[[Any, WireResponse], T]) -> Call
 
 
 def unexpected(
-    request: WireRequest, response: WireResponse, reason: str
+    request: WireRequest,
+    response: WireResponse,
+    reason: str,
+    error: type[APIResponseValidationError] = APIResponseValidationError,
 ) -> APIResponseValidationError:
-    """Return the error for an answer of the wrong shape, with the beginning of the body."""
+    """Return the error for an answer of the wrong shape, with the beginning of the body.
+
+    Args:
+        request: What was asked.
+        response: The answer.
+        reason: What is wrong with it.
+        error: Class of the error.
+    """
     kind = response.headers.get("content-type")
     text = response.content[:2000].decode("utf-8", "replace")
     glimpse = " ".join(text.split())[:120]
-    return APIResponseValidationError(
+    return error(
         f"{request.operation}: {reason} (status {response.status}, content-type {kind}): {glimpse}",
         status_code=response.status,
         content_type=kind,
@@ -62,21 +71,22 @@ def unexpected(
         headers=response.headers,
         operation=request.operation,
         model=request.model,
+        provider=request.provider,
         url=response.url or request.url,
         request_id=response.headers.get("x-request-id"),
     )
 
 
 def read_model_list(value: Any, response: WireResponse) -> list[RouterModel]:
-    """Return the models of ``GET /v1/models``.
+    """Return the models of ``GET /v1/models``; single entries without an id are left out.
 
     Raises:
-        ValueError: There is no list of models.
+        ValueError: There is no list, or nothing in it is a model.
     """
     data = value.get("data") if isinstance(value, dict) else value
     if not isinstance(data, list):
         raise ValueError("the model list has no list under 'data'")
-    return [router_model(item) for item in data if isinstance(item, dict) and _text(item.get("id"))]
+    return [router_model(item) for item in _entries(data, lambda item: item.get("id"))]
 
 
 def read_router_model(value: Any, response: WireResponse) -> RouterModel:
@@ -163,7 +173,7 @@ def read_hub_model(value: Any, response: WireResponse) -> HubModel:
     Raises:
         ValueError: It is not a model.
     """
-    if not isinstance(value, dict) or not _text(value.get("id") or value.get("modelId")):
+    if not isinstance(value, dict) or not _text(_hub_id(value)):
         raise ValueError("the Hub's model has no 'id'")
     return hub_model(value)
 
@@ -173,7 +183,7 @@ def hub_model(item: Mapping[str, Any]) -> HubModel:
     gated = item.get("gated")
     weights = _mapping(item.get("safetensors")) or _mapping(item.get("gguf"))
     return HubModel(
-        id=str(item.get("id") or item.get("modelId")),
+        id=str(_hub_id(item)),
         pipeline_tag=_text(item.get("pipeline_tag")),
         library=_text(item.get("library_name")),
         tags=_texts(item.get("tags")),
@@ -193,17 +203,32 @@ def hub_model(item: Mapping[str, Any]) -> HubModel:
 def read_search_page(value: Any, response: WireResponse) -> tuple[list[HubModel], str | None]:
     """Return the models of a page of search results and the address of the next page.
 
+    Single entries without an id are left out.
+
     Raises:
-        ValueError: It is not a list, or the next page is on another host.
+        ValueError: It is not a list, nothing in it is a model, or the next page is on another
+            host.
     """
     if not isinstance(value, list):
         raise ValueError("the search result is not a list")
-    models = [
-        hub_model(item)
-        for item in value
-        if isinstance(item, dict) and _text(item.get("id") or item.get("modelId"))
-    ]
+    models = [hub_model(item) for item in _entries(value, _hub_id)]
     return models, next_link(response.headers.get("link", ""), response.url)
+
+
+def _hub_id(item: Mapping[str, Any]) -> Any:
+    return item.get("id") or item.get("modelId")
+
+
+def _entries(items: list[Any], id_of: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+    """Return the entries that have an id: an odd one among models must not hide the others.
+
+    Raises:
+        ValueError: None of them has one, so this is a list of something else.
+    """
+    found = [item for item in items if isinstance(item, dict) and _text(id_of(item))]
+    if items and not found:
+        raise ValueError("no entry of the list has an 'id'")
+    return found
 
 
 def next_link(header: str, current: str) -> str | None:

@@ -18,9 +18,11 @@ import pydantic_core
 
 from shared_core.error_base import safe_url
 from shared_core.errors import APIResponseValidationError, from_error_object
+from shared_core.hub.parsing import unexpected
 from shared_core.media.fetch import fetching
 from shared_core.media.kinds import sniff
 from shared_core.media.output import Media
+from shared_core.wire import json_text
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -122,8 +124,8 @@ def read(
     def parse(response: WireResponse) -> Any:
         try:
             value = _value(response)
-        except ValueError:
-            raise unexpected(request, response, "the answer is not JSON") from None
+        except json_text.BodyError as error:
+            raise unexpected(request, response, str(error), error.kind) from None
         if errors and isinstance(value, dict) and value.get("error") and not _is_job(value):
             raise from_error_object(
                 value,
@@ -146,33 +148,12 @@ def _value(response: WireResponse) -> Any:
     kind = media_type_of(response)
     if kind is not None and kind.startswith(_FILES):
         return Media(response.content, _best_type(kind, None, response.content))
-    return pydantic_core.from_json(response.content)
+    return json_text.read_body(response.content)
 
 
 def _is_job(value: dict[str, Any]) -> bool:
     # Jobs say in fields of their own that they failed; their codec reads them.
     return any(value.get(name) for name in ("id", "task_id", "request_id", "status"))
-
-
-def unexpected(
-    request: WireRequest, response: WireResponse, reason: str
-) -> APIResponseValidationError:
-    """Return the error for a 2xx answer of the wrong shape, with the beginning of the body."""
-    kind = response.headers.get("content-type")
-    text = response.content[:2000].decode("utf-8", "replace")
-    return APIResponseValidationError(
-        f"{request.operation}: {reason} (status {response.status}, content-type {kind}): "
-        f"{' '.join(text.split())[:120]}",
-        status_code=response.status,
-        content_type=kind,
-        body=text,
-        headers=response.headers,
-        operation=request.operation,
-        model=request.model,
-        provider=request.provider,
-        url=response.url or request.url,
-        request_id=response.headers.get("x-request-id"),
-    )
 
 
 # --- files ------------------------------------------------------------------------------

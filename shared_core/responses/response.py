@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared_core.chat import json_text
 from shared_core.chat.response import (
     Answered,
+    decoded,
     is_error_object,
     kind_of,
     parse_usage,
@@ -15,8 +15,6 @@ from shared_core.chat.response import (
     whole,
 )
 from shared_core.errors import (
-    APIResponseValidationError,
-    IncompleteResponseError,
     ResponseFailedError,
     from_error_object,
 )
@@ -36,7 +34,7 @@ def response_of(body: bytes, answered: Answered) -> Response:
         APIResponseValidationError: The body is no response; its beginning is quoted.
         APIStatusError: The body is an error object.
     """
-    value = _decoded(body, answered)
+    value = decoded(body, answered)
     if is_error_object(value) and not _is_response(value):
         answered.raise_error_object(value)
     if not _is_response(value):
@@ -46,20 +44,6 @@ def response_of(body: bytes, answered: Answered) -> Response:
     if response.status == "failed":
         raise failure(response, answered)
     return response
-
-
-def _decoded(body: bytes, answered: Answered) -> Any:
-    start = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start:
-        raise answered.invalid("the answer has an empty body", body)
-    if start.startswith(b"<"):
-        raise answered.invalid("the answer is a web page, not JSON", body)
-    try:
-        return json_text.decode(body)
-    except ValueError as error:
-        cut = str(error).startswith("EOF while parsing")
-        kind = IncompleteResponseError if cut else APIResponseValidationError
-        raise answered.invalid(f"the answer is not JSON ({error})", body, kind) from None
 
 
 def _is_response(value: Any) -> bool:

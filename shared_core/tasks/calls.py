@@ -21,6 +21,7 @@ from shared_core.tasks.results import TableAnswer, WrittenText
 from shared_core.tasks.spec import CALL_KEYWORDS, Call, CallOptions, Payload, TaskSpec
 from shared_core.tasks.unsupported import Ask, forgiving
 from shared_core.tasks.ways import choose, elsewhere, find_way, moves
+from shared_core.wire import json_text
 
 if TYPE_CHECKING:
     from shared_core.core import Core
@@ -32,6 +33,9 @@ R = TypeVar("R")
 
 _NAMED = (Media, Depth, Generation, TableAnswer, Transcription, WrittenText)
 """Results with ``endpoint``; lists and arrays cannot have it."""
+
+_SHOWN = 120
+"""Characters of an unusable answer that the text of its error quotes."""
 
 
 def calling(
@@ -72,10 +76,12 @@ def calling(
         return _answered_by(route.endpoint, spec.result(value))
     except ValueError as exc:
         reason = str(exc)
+    shown = core.redact(json_text.excerpt(value))
     raise APIResponseValidationError(
-        f"Unusable answer to {spec.id}: {core.redact(reason)}",
+        f"Unusable answer to {spec.id}: {core.redact(reason)} (read from {shown[:_SHOWN]})",
         guidance="The model may be of another task, or its server speaks another form; "
         "client.tasks.call() returns the answer as it came.",
+        body=shown,
         operation=spec.id,
         model=route.model or None,
         provider=route.provider,

@@ -17,7 +17,7 @@ def part_of(module: str) -> str:
 FOUNDATION = {"constants", "log", "errors"}
 FOUNDATION |= {part for part in map(part_of, modules()) if part.startswith("error_")}
 PLUMBING = FOUNDATION | {"config", "callbacks", "flow", "tokens", "wire.messages"}
-DOMAIN = PLUMBING | {"core", "streaming", "wire.sse"}
+DOMAIN = PLUMBING | {"core", "streaming", "wire.sse", "wire.json_text"}
 
 #: Part of ``shared_core`` -> the parts it may import at run time. Itself is always allowed.
 MAY_IMPORT = {

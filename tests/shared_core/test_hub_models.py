@@ -136,8 +136,9 @@ class TestRouterList:
             (json_reply(None), "no list"),
             (json_reply({"data": "x"}), "no list"),
             (reply(200, b"[" * 100_000, {"content-type": "application/json"}), "not JSON"),
-            (reply(200, b'{"data": [', {"content-type": "application/json"}), "not JSON"),
-            (reply(200, b"", {}), "not JSON"),
+            (json_reply([{"x": 1}]), r"'id'.*\[\{\"x\": ?1\}\]"),
+            (json_reply({"data": ["a/b", None]}), r"'id'.*a/b"),
+            (reply(200, b"", {}), "empty"),
         ],
     )
     def test_answers_of_another_shape(
@@ -148,6 +149,27 @@ class TestRouterList:
             client.models.list()
         assert caught.value.status_code == 200
         assert "base_url" in str(caught.value)
+
+    def test_one_odd_entry_does_not_hide_the_others(
+        self, server: FaultServer, client: RouterClient
+    ) -> None:
+        server.on("/v1/models", json_reply({"data": [{"x": 1}, BIG, None]}))
+        assert [model.id for model in client.models.list()] == [BIG["id"]]
+
+    def test_half_an_answer_is_repeated(self, server: FaultServer) -> None:
+        half = reply(200, b'{"data": [{"id": "a/', {"content-type": "application/json"})
+        given = {"api_key": "hf_test", "base_url": f"{server.url}/v1", "hub_url": server.origin}
+        for path in ("/v1/models", "/api/whoami-v2"):
+            server.script(path, half, half, json_reply({"data": [BIG], "name": "ann"}))
+        with RouterClient(**given) as client:
+            with pytest.raises(errors.IncompleteResponseError, match="ends in the middle"):
+                client.models.list()
+            with pytest.raises(errors.IncompleteResponseError, match='"id": "a/'):
+                client.whoami()
+        with RouterClient(**given, max_retries=1) as client:
+            assert [model.id for model in client.models.list()] == [BIG["id"]]
+            assert client.whoami().name == "ann"
+        assert len(server.requests) == 6
 
     def test_error_object_with_status_200(self, server: FaultServer, client: RouterClient) -> None:
         server.on("/v1/models", json_reply({"error": {"message": "slow down", "code": 429}}))

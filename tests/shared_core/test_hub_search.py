@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -70,6 +71,15 @@ class TestHub:
         server.on("/api/models/a/b", json_reply({"error": "x"}, 403, {"X-Error-Code": "GatedRepo"}))
         with pytest.raises(errors.GatedModelError):
             client.models.info("a/b")
+
+    @pytest.mark.parametrize("page", [[{"x": 1}], ["a/b"], [None, {"id": ""}]])
+    def test_list_of_something_else_is_refused(
+        self, server: FaultServer, client: RouterClient, page: list[Any]
+    ) -> None:
+        server.on("/api/models", json_reply(page))
+        with pytest.raises(errors.APIResponseValidationError, match="no entry") as caught:
+            list(client.models.search("tiny"))
+        assert json.loads(caught.value.body) == page
 
     def test_search_sends_every_filter(self, server: FaultServer, client: RouterClient) -> None:
         server.on("/api/models", json_reply([]))

@@ -28,6 +28,7 @@ from shared_core.errors import (
     AuthenticationError,
     BadRequestError,
     ConnectionLostError,
+    IncompleteResponseError,
     InternalServerError,
     InvalidSettingError,
     ModelLoadingError,
@@ -305,6 +306,34 @@ def test_generic_calls(server: FaultServer, client: RouterClient) -> None:
     with pytest.raises(APIResponseValidationError, match="score"):
         server.on("*", json_reply({"score": "high"}))
         client.tasks.call("new-task", "x", model="a/b", result=Mask)
+
+
+def test_unusable_results_show_what_came(server: FaultServer, client: RouterClient) -> None:
+    server.on("*", json_reply({"score": "hf_test_token", "rest": "x" * 5_000}))
+    with pytest.raises(APIResponseValidationError, match=r'read from \{"score"') as caught:
+        client.tasks.call("new-task", "x", model="a/b", result=Mask)
+    error = caught.value
+    assert error.body.startswith('{"score": "')
+    assert len(error.message) < 400
+    assert len(error.body) <= 2_000
+    assert "hf_test_token" not in f"{error!r} {error} {error.body}"
+    server.on("*", reply(200, PNG, {"content-type": "image/png"}))
+    with pytest.raises(APIResponseValidationError, match="<Media>"):
+        client.tasks.call("new-task", "x", model="a/b", result=Mask)
+    with pytest.raises(APIResponseValidationError, match=r'read from \{"label"'):
+        server.on("*", json_reply(LABELS))
+        client.tasks.depth_estimation(PNG, model="a/b")
+
+
+def test_half_an_answer_is_repeated(server: FaultServer) -> None:
+    half = reply(200, b'[{"label": "a", "sc', {"content-type": "application/json"})
+    server.script("*", half, json_reply(LABELS))
+    with RouterClient(api_key="hf_t", base_url=server.url, max_retries=1) as client:
+        assert client.tasks.text_classification("x", model="a/b")[0].score == 0.9
+    server.on("*", half)
+    with RouterClient(api_key="hf_t", base_url=server.url) as client:
+        with pytest.raises(IncompleteResponseError, match='"label": "a", "sc'):
+            client.tasks.text_classification("x", model="a/b")
 
 
 def test_generic_calls_with_files(server: FaultServer, client: RouterClient) -> None:
