@@ -23,6 +23,9 @@ from langchain_hfrouter._results import (
 from langchain_hfrouter.chat_models import PROVIDER
 from shared_core import ChatChunk, ToolArgumentsError, ToolCall, ToolCallDelta, Usage
 
+_CUT = ("length", "content_filter")
+"""Finish reasons of answers that the server cut off."""
+
 
 class ChunkConverter:
     """Converts the chunks of one stream.
@@ -87,10 +90,11 @@ class ChunkConverter:
             inference_provider: Who served the call.
             received: What came besides the usual, if anything was ``heard``.
         """
+        torn_index = max(self._arguments, default=None) if self._finish in _CUT else None
         torn = [
             ToolCallChunk(type="tool_call_chunk", index=index, id=None, name=None, args=mark)
             for index, pieces in self._arguments.items()
-            if (mark := mark_if_torn("".join(pieces)))
+            if (mark := mark_if_torn("".join(pieces), cut=index == torn_index))
         ]
         if torn:
             message = AIMessageChunk(
@@ -166,13 +170,19 @@ def _call_chunk(delta: ToolCallDelta) -> ToolCallChunk:
     )
 
 
-def mark_if_torn(arguments: str) -> str:
+def mark_if_torn(arguments: str, *, cut: bool = False) -> str:
     """Return what to append to *arguments* that are not JSON, or "" for good ones.
+
+    Args:
+        arguments: All that came.
+        cut: Whether the answer was cut off here: no arguments are torn ones then.
 
     When chunks are added up, LangChain completes half a JSON object by itself: a call that was
     cut by ``max_tokens`` would be handed over as if the model had meant it. It gives up on a
     bracket that closes nothing, and the call is an invalid one.
     """
+    if not cut and not arguments.strip():
+        return ""
     try:
         arguments_of(ToolCall("", "", arguments))
     except ToolArgumentsError:

@@ -259,7 +259,7 @@ def parsed_arguments(text: str) -> dict[str, Any] | str:
     """
     from shared_core import ToolArgumentsError
 
-    if text.strip() == "null":
+    if text.strip() in ("", "null"):
         return {}
     try:
         return ToolCall("", "", text).parse()

@@ -14,7 +14,7 @@ from shared_core.chat.response import (
     received_of,
 )
 from shared_core.chat.thinking import ThinkSplitter
-from shared_core.chat.tool_deltas import ToolCallMerger
+from shared_core.chat.tool_deltas import CUT, ToolCallMerger
 from shared_core.chat.types import ChatChunk, ChatMessage, Choice, ToolCall, ToolCallDelta
 
 _USUAL = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "text"})
@@ -145,7 +145,9 @@ class ChoiceCollector:
         if not self._tools:
             return []
         # The end of the answer closes its calls, however they look: the text is kept as it is.
-        return self._tools.complete() if partial else self._tools.finished()
+        if partial:
+            return self._tools.complete()
+        return self._tools.finished(cut=self.finish_reason in CUT)
 
     def assembled(self, *, partial: bool) -> Choice:
         """Return the choice as a call without streaming would have.

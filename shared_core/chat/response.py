@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from shared_core.chat.thinking import split_thinking
-from shared_core.chat.tool_deltas import arguments_text, new_call_id
+from shared_core.chat.tool_deltas import CUT, arguments_text, final_arguments, new_call_id
 from shared_core.chat.types import ChatCompletion, ChatMessage, Choice, ToolCall, Usage
 from shared_core.errors import (
     APIResponseValidationError,
@@ -218,20 +218,21 @@ def _choice(item: Any, position: int, split_think: bool) -> Choice:
         content, thought = split_thinking(content)
         reasoning = reasoning or thought
     refusal = wire.get("refusal")
+    index = item.get("index")
+    reason = item.get("finish_reason")
+    reason = reason if isinstance(reason, str) and reason else None
     message = ChatMessage(
         "assistant",
         content,
-        tool_calls=_tool_calls(wire.get("tool_calls")),
+        tool_calls=_tool_calls(wire.get("tool_calls"), cut=reason in CUT),
         reasoning=reasoning,
         refusal=refusal if isinstance(refusal, str) and refusal else None,
         received=received_of(wire),
     )
-    index = item.get("index")
-    reason = item.get("finish_reason")
     return Choice(
         index=index if type(index) is int else position,
         message=message,
-        finish_reason=reason if isinstance(reason, str) and reason else None,
+        finish_reason=reason,
         logprobs=item.get("logprobs"),
         extra={key: value for key, value in item.items() if key not in _CHOICE_KEYS},
     )
@@ -286,7 +287,7 @@ def _thinking_in(parts: list[Any]) -> str:
     return "".join(content_text(t) or "" for t in thoughts if isinstance(t, str | list))
 
 
-def _tool_calls(wire: Any) -> list[ToolCall]:
+def _tool_calls(wire: Any, *, cut: bool) -> list[ToolCall]:
     if isinstance(wire, dict):  # old TGI: one object instead of a list
         wire = [wire]
     if wire is None:
@@ -305,7 +306,9 @@ def _tool_calls(wire: Any) -> list[ToolCall]:
         if not call_id or call_id in taken:
             call_id = new_call_id()
         taken.add(call_id)
-        calls.append(ToolCall(call_id, name, arguments_text(function.get("arguments")) or "{}"))
+        text = arguments_text(function.get("arguments"))
+        torn = cut and at == len(wire) - 1
+        calls.append(ToolCall(call_id, name, final_arguments(text, cut=torn)))
     return calls
 
 

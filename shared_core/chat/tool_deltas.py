@@ -31,6 +31,22 @@ def arguments_text(value: Any) -> str:
     return value if isinstance(value, str) else pydantic_core.to_json(value).decode()
 
 
+CUT = frozenset({"length", "content_filter"})
+"""Finish reasons of answers that the server cut off."""
+
+
+def final_arguments(text: str, *, cut: bool) -> str:
+    """Return the arguments of a call as they stand in the answer.
+
+    Args:
+        text: What the server sent.
+        cut: Whether the call is where the answer was cut off. Arguments that are missing there
+            may never have come and stay empty, which :meth:`ToolCall.parse` refuses; elsewhere
+            the function takes none.
+    """
+    return text if cut or text.strip() else "{}"
+
+
 def is_json_object(text: str) -> bool:
     """Return whether *text* is one whole JSON object."""
     stripped = text.strip()
@@ -114,9 +130,20 @@ class ToolCallMerger:
             call.name = given_name = name
         return ToolCallDelta(call.index, call.id if first else None, given_name, arguments)
 
-    def finished(self) -> list[ToolCall]:
-        """Return all calls, in order; the server said that the answer is complete."""
-        return [ToolCall(call.id, call.name, call.text() or "{}") for call in self._calls]
+    def finished(self, *, cut: bool = False) -> list[ToolCall]:
+        """Return all calls, in order; the server said that the answer is over.
+
+        Args:
+            cut: Whether the server cut it off.
+        """
+        return [
+            ToolCall(
+                call.id,
+                call.name,
+                final_arguments(call.text(), cut=cut and call is self._calls[-1]),
+            )
+            for call in self._calls
+        ]
 
     def complete(self) -> list[ToolCall]:
         """Return only the calls whose arguments are whole.

@@ -177,18 +177,22 @@ def _chosen(choice: Any) -> str | None:
 def parse_arguments(call: ToolCall) -> dict[str, Any]:
     """Return the arguments of a tool call.
 
-    Empty text means no arguments. JSON that was encoded twice is decoded twice.
+    JSON that was encoded twice is decoded twice.
 
     Args:
         call: The call.
 
     Raises:
-        ToolArgumentsError: They are not a JSON object, e.g. because the answer was cut by
-            ``max_tokens``; the text rides on the error.
+        ToolArgumentsError: They are missing or not a JSON object, e.g. because the answer was
+            cut by ``max_tokens``; the text rides on the error.
     """
     text = call.arguments.strip()
     if not text:
-        return {}
+        raise ToolArgumentsError(
+            f"the answer ended before the arguments of tool {call.name!r}",
+            text=call.arguments,
+            tool=call.name,
+        )
     try:
         value = json_text.decode(text.encode("utf-8", "replace"))
         if isinstance(value, str):

@@ -90,7 +90,8 @@ class ToolCall:
     Attributes:
         id: Never empty; made up when the server sent none.
         name: Function name.
-        arguments: JSON text as the model wrote it; may be invalid JSON.
+        arguments: JSON text as the model wrote it; may be invalid JSON. ``"{}"`` where it wrote
+            none; ``""`` only where the answer was cut off before they could come.
     """
 
     id: str

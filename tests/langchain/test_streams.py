@@ -157,6 +157,25 @@ async def test_a_torn_call_is_never_handed_over_as_complete(arguments: str, vers
 
 
 @pytest.mark.rule("broken-calls-are-invalid")
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_call_cut_before_its_arguments_is_invalid(reason: str) -> None:
+    calls = [wire_call("ls", None, "a"), wire_call("rm", None, "b")]
+    events = [event(call(0, "a", "ls", "")), event(call(1, "b", "rm", "")), event({}, reason)]
+    with serving(whole(None, finish=reason, tool_calls=calls)) as server:
+        answers = [model_of(server).invoke("x")]
+    with serving(stream(*events)) as server:
+        answers += [
+            added(list(model_of(server).stream("x"))),
+            model_of(server).stream_events("x", version="v3").output,
+            model_of(server, streaming=True).invoke("x"),
+        ]
+    for message in answers:
+        assert found(message) == [("ls", {})]  # only the last call can have been cut
+        (bad,) = message.invalid_tool_calls
+        assert (bad["name"], bad["id"]) == ("rm", "b")
+
+
+@pytest.mark.rule("broken-calls-are-invalid")
 @pytest.mark.parametrize("arguments", ["", "{}", '{"a": "\\"]}"}', '{"a": "é\n"}'])
 def test_good_arguments_are_left_alone(arguments: str) -> None:
     with serving(stream(event(call(0, "a", "add", arguments)), event({}, "tool_calls"))) as server:

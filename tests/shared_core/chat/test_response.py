@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared_core.chat.decoder import ChatStreamDecoder
 from shared_core.chat.response import parse_completion, parse_usage, usage_of
 from shared_core.chat.types import Usage
 from shared_core.errors import (
@@ -189,6 +190,9 @@ def test_several_choices() -> None:
         ({"input_tokens": 5, "output_tokens": 6}, (5, 6, 11)),
         ({"prompt_tokens": float("nan"), "completion_tokens": -1}, (0, 0, 0)),
         ({"prompt_tokens": True, "completion_tokens": float("inf")}, (0, 0, 0)),
+        ({"prompt_tokens": 10**400, "completion_tokens": 1e300}, (0, 0, 0)),
+        ({"prompt_tokens": 2**53 - 1, "total_tokens": 2**53}, (2**53 - 1, 0, 2**53 - 1)),
+        ({"prompt_tokens": -(10**400), "total_tokens": 10**400}, (0, 0, 0)),
     ],
 )
 def test_usage_counts(usage: dict[str, Any], expected: tuple[int, int, int]) -> None:
@@ -333,3 +337,38 @@ def test_error_object_in_a_200(wire: Any, kind: Any, words: str) -> None:
 
 def test_error_null_is_no_error() -> None:
     assert parse_completion(body(error=None)).text == "pong"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "last"),
+    [("length", ""), ("content_filter", ""), ("tool_calls", "{}"), ("stop", "{}")],
+)
+@pytest.mark.parametrize("sent", [None, "", {}])
+def test_call_that_was_cut_before_its_arguments_does_not_look_complete(
+    streamed: bool, reason: str, last: str, sent: Any
+) -> None:
+    calls = [
+        {"index": at, "id": id, "type": "function", "function": {"name": id, "arguments": sent}}
+        for at, id in enumerate("ab")
+    ]
+    if streamed:
+        decoder = ChatStreamDecoder()
+        event = {"choices": [{"delta": {"tool_calls": calls}, "finish_reason": reason}]}
+        decoder.feed(b"data: " + json.dumps(event).encode() + b"\n\ndata: [DONE]\n\n")
+        decoder.finish()
+        completion = decoder.completion()
+    else:
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        choice = {"message": message, "finish_reason": reason}
+        completion = parse_completion(json.dumps({"choices": [choice]}).encode())
+    first, second = completion.choices[0].message.tool_calls
+    assert first.parse() == {}
+    if sent == {}:  # the server says itself that there are none
+        last = "{}"
+    assert second.arguments == last
+    if last:
+        assert second.parse() == {}
+    else:
+        with pytest.raises(ToolArgumentsError, match="ended before the arguments"):
+            second.parse()
