@@ -16,7 +16,6 @@ from shared_core.chat.response import (
     kind_of,
     text_or_empty,
     usage_of,
-    whole,
 )
 from shared_core.chat.types import ChatChunk, ChatCompletion, ChatMessage, Choice, Usage
 from shared_core.errors import (
@@ -27,6 +26,7 @@ from shared_core.errors import (
     stream_event_error,
 )
 from shared_core.wire import json_text
+from shared_core.wire.json_text import whole
 from shared_core.wire.sse import EventTooLargeError, SSEDecoder, SSEEvent
 
 _MERGED = frozenset({"choices", "usage", "object"})

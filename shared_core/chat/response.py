@@ -7,7 +7,6 @@ an error that quotes its beginning.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -21,6 +20,7 @@ from shared_core.errors import (
     from_error_object,
 )
 from shared_core.wire import json_text
+from shared_core.wire.json_text import whole
 from shared_core.wire.messages import Headers
 
 REASONING_KEYS = ("reasoning", "reasoning_content", "reasoning_text")
@@ -367,15 +367,6 @@ def _first(*values: Any) -> int | None:
         number = whole(value)
         if number is not None:
             return number
-    return None
-
-
-def whole(value: Any) -> int | None:
-    """Return a count as an int >= 0, or None if it is no usable number."""
-    if type(value) is int:
-        return value if value >= 0 else None
-    if type(value) is float and math.isfinite(value) and value >= 0:
-        return int(value)
     return None
 
 

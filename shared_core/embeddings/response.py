@@ -269,12 +269,10 @@ def _vector(entry: Any, pooling: str | None) -> Any:
 
 def _usage(found: Any, headers: Mapping[str, str]) -> EmbeddingUsage | None:
     if isinstance(found, dict):
-        counts = [found.get(name) for name in ("prompt_tokens", "total_tokens")]
-        known = [n for n in counts if isinstance(n, int) and not isinstance(n, bool)]
+        counts = [json_text.whole(found.get(name)) for name in ("prompt_tokens", "total_tokens")]
+        known = [count for count in counts if count is not None]
         if known:
-            prompt, total = (
-                n if isinstance(n, int) and not isinstance(n, bool) else known[0] for n in counts
-            )
+            prompt, total = (known[0] if count is None else count for count in counts)
             return EmbeddingUsage(prompt, total)
     counted = headers.get("x-compute-tokens", "")
     if counted.isascii() and counted.isdigit() and len(counted) < 16:

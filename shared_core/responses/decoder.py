@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from shared_core.chat.response import Answered, is_error_object, kind_of, text_or_empty, whole
+from shared_core.chat.response import Answered, is_error_object, kind_of, text_or_empty
 from shared_core.chat.types import Usage
 from shared_core.errors import (
     APIError,
@@ -26,6 +26,7 @@ from shared_core.responses.items import read_item
 from shared_core.responses.response import failure, read_response, without_credentials
 from shared_core.responses.types import Response, ResponseUpdate
 from shared_core.wire import json_text
+from shared_core.wire.json_text import whole
 from shared_core.wire.sse import EventTooLargeError, SSEDecoder, SSEEvent
 
 ENDS = ("response.completed", "response.incomplete", "response.failed")

@@ -12,7 +12,6 @@ from shared_core.chat.response import (
     kind_of,
     parse_usage,
     text_or_empty,
-    whole,
 )
 from shared_core.errors import (
     ResponseFailedError,
@@ -20,6 +19,7 @@ from shared_core.errors import (
 )
 from shared_core.responses.items import OutputItem, read_item
 from shared_core.responses.types import Response
+from shared_core.wire.json_text import whole
 
 
 def response_of(body: bytes, answered: Answered) -> Response:

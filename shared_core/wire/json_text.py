@@ -16,6 +16,10 @@ _ESCAPE = re.compile(
     rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+MAX_COUNT = 2**53 - 1
+"""Largest count that is read: what JSON numbers hold exactly (RFC 8259, 6). Larger ones would
+overflow where counts become floats, as in metrics."""
+
 _EVIDENCE_BYTES = 80
 _EXCERPT_CHARS = 16_000
 
@@ -104,3 +108,14 @@ def excerpt(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, default=lambda item: f"<{type(item).__name__}>")
     return text[:_EXCERPT_CHARS]
+
+
+def whole(value: Any) -> int | None:
+    """Return a count from 0 to :data:`MAX_COUNT`, or None if it is no usable number.
+
+    Args:
+        value: JSON value; ``3.0`` and ``3.9`` are 3.
+    """
+    if type(value) not in (int, float) or not 0 <= value <= MAX_COUNT:  # NaN is no number
+        return None
+    return int(value)

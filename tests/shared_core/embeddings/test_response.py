@@ -209,6 +209,8 @@ def test_facts_beside_the_vectors(reader: str) -> None:
 @pytest.mark.parametrize(
     ("usage", "headers", "expected"),
     [
+        ({"prompt_tokens": -3, "total_tokens": 10**400}, {}, None),
+        ({"prompt_tokens": 4, "total_tokens": 10**400}, {}, EmbeddingUsage(4, 4)),
         ({"prompt_tokens": 3}, {}, EmbeddingUsage(3, 3)),
         ({"total_tokens": 3}, {}, EmbeddingUsage(3, 3)),
         ({"prompt_tokens": None, "total_tokens": "x"}, {}, None),
