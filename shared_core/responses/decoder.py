@@ -3,7 +3,7 @@
 Items are matched by their id, because the published server reports ``output_index: 0`` for
 items at any place (protocol.md 3.3). A response is whole only when the server says how it
 ended (``response.completed``, ``.incomplete`` or ``.failed``); a body that just ends, even with
-``[DONE]``, is a cut.
+``[DONE]``, is a cut. After ``[DONE]`` nothing more is waited for.
 """
 
 from __future__ import annotations
@@ -148,11 +148,12 @@ class ResponseDecoder:
                 self._events([event], updates)
             cut = cut or (self.progress == before and event.data.strip() != b"[DONE]")
         if not self.ended:
-            where = "inside an event" if cut else "before the response was complete"
-            if not cut and not self.progress:
-                where = "without any event"
-            self.error = self.interrupted(where)
+            self.error = self.interrupted("inside an event") if cut else self._unfinished()
         return updates
+
+    def _unfinished(self) -> StreamInterruptedError:
+        begun = "before the response was complete" if self.progress else "without any event"
+        return self.interrupted(begun)
 
     def interrupted(self, where: str, *, cause: str = "") -> StreamInterruptedError:
         """Return the error for a stream that ended too early, with what arrived.
@@ -189,8 +190,11 @@ class ResponseDecoder:
             if self.ended:
                 return
             data = event.data.strip()
-            if not data or data == b"[DONE]":
+            if not data:
                 continue
+            if data == b"[DONE]":
+                self.error = self._unfinished()
+                return
             try:
                 value = json_text.decode(data, lenient=True)
             except ValueError as error:

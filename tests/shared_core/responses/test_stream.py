@@ -338,3 +338,17 @@ def test_events_do_not_keep_credentials_of_tools(server: FaultServer, read: Read
     updates, response = read()
     assert response.raw["tools"] == [{"type": "mcp", "server_label": "docs"}]
     assert "s3cret" not in repr([update.raw for update in updates])
+
+
+@pytest.mark.parametrize("sent", [7, 0])
+def test_done_without_a_final_event_is_not_waited_on(
+    server: FaultServer, read: Read, sent: int
+) -> None:
+    server.on(PATH, sse(*EVENTS[:sent], end=Hang()))
+    updates, error = read(timeout=5)
+    assert type(error) is errors.StreamInterruptedError  # not StreamTimeoutError
+    assert ("without any event" in str(error)) is (sent == 0)
+    assert len(updates) == sent
+    if sent:
+        assert error.partial.output_text == "Hello you"
+    assert server.wait_open(0)
