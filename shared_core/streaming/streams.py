@@ -75,7 +75,8 @@ class Stream(BaseStream[T, R], Iterator[T]):
     """A streamed answer: iterate for its pieces.
 
     The connection goes back to the pool at the end, and is released at once by
-    :meth:`close`, by leaving the ``with`` block, and when the object is dropped.
+    :meth:`close`, by leaving the ``with`` block, and when the object is dropped. Closed from
+    another thread, it raises ``StreamInterruptedError`` where one is reading.
     """
 
     def __init__(self, source: WireStream | None, state: BaseStreamState[T, R]) -> None:
@@ -94,21 +95,26 @@ class Stream(BaseStream[T, R], Iterator[T]):
                 return piece
             if state.over:
                 self._end()
-            if state.over or self._packets is None:
+            packets = self._packets
+            if state.over or packets is None:
                 raise StopIteration
-            self._read(self._packets)
+            self._read(packets)
 
     def _read(self, packets: Iterator[bytes]) -> None:
+        state = self._state
         try:
             packet = next(packets, None)
         except APIError as error:
-            self._state.lost(error)
+            if not state.closed:
+                state.lost(error)
         except BaseException:
             self.close()
             raise
         else:
-            if self._state.packet(packet) and self._source is not None:
+            if not state.closed and state.packet(packet) and self._source is not None:
                 self._source.keep_alive()
+        if state.closed:  # meanwhile, by somebody else; the server is not to blame
+            state.result()
 
     def _end(self) -> None:
         source, self._source, self._packets = self._source, None, None
@@ -180,21 +186,26 @@ class AsyncStream(BaseStream[T, R], AsyncIterator[T]):
                 return piece
             if state.over:
                 await self._end()
-            if state.over or self._packets is None:
+            packets = self._packets
+            if state.over or packets is None:
                 raise StopAsyncIteration
-            await self._read(self._packets)
+            await self._read(packets)
 
     async def _read(self, packets: AsyncIterator[bytes]) -> None:
+        state = self._state
         try:
             packet = await anext(packets, None)
         except APIError as error:
-            self._state.lost(error)
+            if not state.closed:
+                state.lost(error)
         except BaseException:
             await self.aclose()
             raise
         else:
-            if self._state.packet(packet) and self._source is not None:
+            if not state.closed and state.packet(packet) and self._source is not None:
                 self._source.keep_alive()
+        if state.closed:  # meanwhile, by somebody else; the server is not to blame
+            state.result()
 
     async def _end(self) -> None:
         source, self._source, self._packets = self._source, None, None

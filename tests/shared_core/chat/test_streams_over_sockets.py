@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import threading
 import time
@@ -485,12 +484,14 @@ def test_closing_from_another_thread_ends_the_reader(server: FaultServer) -> Non
     server.on(PATH, sse(*TOKENS, done=False, end=Hang()))
     with client_of(server) as client:
         stream = client.chat.stream("hi")
-        seen: list[str] = []
+        told: list[StreamError] = []
         ended = threading.Event()
 
         def read() -> None:
-            with contextlib.suppress(StreamError):
-                seen.extend(item.text for item in stream)
+            try:
+                stream.result()
+            except StreamError as error:
+                told.append(error)
             ended.set()
 
         reader = threading.Thread(target=read)
@@ -500,3 +501,29 @@ def test_closing_from_another_thread_ends_the_reader(server: FaultServer) -> Non
         assert ended.wait(5)
         reader.join()
         assert server.wait_open(0)
+        (error,) = told
+        assert "closed before its end" in error.message
+        assert "dropped" not in error.message
+        assert error.partial is not None
+        assert error.partial.text == "one two three"
+        assert list(stream) == []
+        with pytest.raises(StreamInterruptedError, match="closed before its end"):
+            stream.result()
+
+
+def test_closing_from_another_task_ends_the_reader(server: FaultServer) -> None:
+    server.on(PATH, sse(*TOKENS, done=False, end=Hang()))
+
+    async def main() -> None:
+        async with AsyncRouterClient("a/b", api_key="k", base_url=server.url) as client:
+            stream = await client.chat.stream("hi")
+            for _ in TOKENS:
+                await anext(stream)
+            reader = asyncio.create_task(stream.result())
+            await asyncio.sleep(0.1)  # it waits for the fourth event
+            await stream.aclose()
+            with pytest.raises(StreamInterruptedError, match="closed before its end") as caught:
+                await asyncio.wait_for(reader, 5)
+            assert "dropped" not in caught.value.message
+
+    asyncio.run(main())
