@@ -1,8 +1,8 @@
 """Events of calls, for metrics, tracing and progress.
 
 Subclass :class:`Callback` and override what you need. Events say which call, model and
-provider, how long and how many tokens; they never hold a prompt, a header value or a token.
-Callbacks are plain functions, also with the async client: keep them short.
+provider, how long and how many tokens; they never hold a prompt or a token, and headers only of
+answers. Callbacks are plain functions, also with the async client: keep them short.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class ResponseEvent(Event):
         request_id: The server's id of the exchange.
         usage: Token counts, where the answer has them.
         endpoint: Name of the endpoint that answered, ``""`` without failover.
+        headers: Response headers without our secrets, e.g. ``x-compute-time`` of a task; not
+            shown by ``repr``.
     """
 
     status: int = 200
@@ -108,6 +110,7 @@ class ResponseEvent(Event):
     request_id: str | None = None
     usage: Usage | None = None
     endpoint: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

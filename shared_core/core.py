@@ -236,6 +236,7 @@ class Core:
                     elapsed=time.monotonic() - started,
                     usage=getattr(result, "usage", None),
                     endpoint=call.endpoint,
+                    headers=answer.headers,
                 )
                 dispatch(call.listeners, "on_response", event)
             return result

@@ -432,3 +432,24 @@ def test_3d_models_come_out_of_the_general_call(server: FaultServer, client: Rou
             router.tasks.text_to_3d("a chair", model="a/b")
         with pytest.raises(UnsupportedTaskError, match="fal-ai does not serve text-to-3d"):
             router.tasks.call("text-to-3d", "a chair", model="a/b", provider="fal-ai")
+
+
+async def test_events_show_the_headers_of_answers(server: FaultServer) -> None:
+    heard: list[ResponseEvent] = []
+
+    class Listener(Callback):
+        def on_response(self, event: ResponseEvent) -> None:
+            heard.append(event)
+
+    sent = {"x-compute-time": "0.25", "x-echo": "Bearer hf_test_token"}
+    server.on("*", json_reply(LABELS, headers=sent))
+    given: Any = {"api_key": "hf_test_token", "base_url": server.url, "callbacks": [Listener()]}
+    with RouterClient(**given) as client:
+        client.tasks.text_classification("x", model="a/b")
+    async with AsyncRouterClient(**given) as other:
+        await other.tasks.text_classification("x", model="a/b")
+    for event in heard:
+        assert event.headers["X-Compute-Time"] == "0.25"
+        assert "hf_test_token" not in str(dict(event.headers))
+        assert "compute" not in repr(event)
+    assert len(heard) == 2
