@@ -13,6 +13,7 @@ from shared_core.chat.tools import tool_choice, tool_specs
 from shared_core.chat.urls import chat_url, is_router
 from shared_core.config.checks import boolean, number, refused
 from shared_core.config.plain import plain
+from shared_core.config.providers import EXTRA_HEADERS
 from shared_core.config.validate import (
     check_header,
     check_header_value,
@@ -95,7 +96,7 @@ def build(
     timeout = check_timeout(given["timeout"]) if "timeout" in given else settings.timeout
     return WireRequest(
         url=chat_url(settings.base_url),
-        headers=call_headers(given, stream),
+        headers=call_headers(given, stream, provider_at(settings.base_url)),
         json=body,
         timeout=timeout,
         stream=stream,
@@ -266,12 +267,15 @@ def _merge(body: dict[str, Any], extra: Any) -> None:
             )
 
 
-def call_headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
+def call_headers(
+    given: Mapping[str, Any], stream: bool, provider: str | None = None
+) -> dict[str, str]:
     """Return the headers of a call.
 
     Args:
         given: Its parameters; ``extra_headers``, ``bill_to`` and ``scale_up_timeout`` are read.
         stream: Whether the answer is to be streamed.
+        provider: Whose own form of chat is asked, if that is known.
 
     Raises:
         InvalidSettingError: A header cannot be sent, or belongs elsewhere.
@@ -279,6 +283,7 @@ def call_headers(given: Mapping[str, Any], stream: bool) -> dict[str, str]:
     headers = {
         "Accept": "text/event-stream, application/json" if stream else "application/json",
         "Content-Type": "application/json",
+        **EXTRA_HEADERS.get(provider or "", {}),
     }
     extra = given.get("extra_headers")
     if extra is not None and not isinstance(extra, Mapping):

@@ -65,6 +65,11 @@ CHAT_PATHS: Final[Mapping[str, str]] = MappingProxyType(
 AUTH_SCHEMES: Final[Mapping[str, str]] = MappingProxyType({"fal-ai": "Key"})
 """Provider -> first word of ``Authorization`` on its own host; ``Bearer`` elsewhere."""
 
+EXTRA_HEADERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {"zai-org": {"Accept-Language": "en-US,en", "x-source-channel": "hugging_face"}}
+)
+"""Provider -> headers of every request to it."""
+
 
 def on_router(base_url: str) -> bool:
     """Return whether *base_url* is the router's own ``/v1`` base, or its bare host.

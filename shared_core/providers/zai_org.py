@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from shared_core.config.providers import EXTRA_HEADERS
 from shared_core.providers.answers import Remote, said, text_at
 from shared_core.providers.base import Codec, Route
 from shared_core.providers.exchange import Exchange, fields, post, prompted, sized
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 INTERVAL = 5.0
 """Seconds between two questions, as the official clients ask (protocol reference, 7.8)."""
 
-HEADERS = {"Accept-Language": "en-US,en", "x-source-channel": "hugging_face"}
+HEADERS = EXTRA_HEADERS["zai-org"]
 
 
 def _text_to_image(route: Route, payload: Payload, options: CallOptions) -> WireRequest:

@@ -135,3 +135,21 @@ def test_structure_is_rewritten_where_it_is_native() -> None:
     assert direct == native
     routed = request({"model": "a/b:together", "response_format": WANTED}, api_key=HUB)
     assert routed.json["response_format"] == WANTED
+
+
+def test_zai_org_gets_its_headers() -> None:
+    named = {"model": "glm-4.6", "provider": "zai-org"}
+    sent = request(named)
+    assert sent.headers["Accept-Language"] == "en-US,en"
+    assert sent.headers["x-source-channel"] == "hugging_face"
+    passed = request(
+        {"model": "glm-4.6"},
+        api_key=HUB,
+        base_url="https://router.huggingface.co/zai-org/api/paas/v4",
+    )
+    assert passed.headers["x-source-channel"] == "hugging_face"
+    own = request({**named, "extra_headers": {"accept-language": "zh"}})
+    assert own.headers["accept-language"] == "zh"
+    assert "Accept-Language" not in own.headers
+    for params in ({**named, "provider": "groq"}, {"model": "zai-org/GLM-4.6:zai-org"}):
+        assert "x-source-channel" not in request(params).headers
