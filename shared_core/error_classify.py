@@ -86,6 +86,7 @@ _TOO_LONG = re.compile(
     r"`inputs` tokens \+ `max_new_tokens` must be <="  # TGI
     r"|`inputs` must have less than \d+ tokens"  # TGI, TEI
     r"|^input \(\d+ tokens\) is too large to process"  # llama.cpp, embeddings
+    r"|The input \(\d+ tokens\) is longer than the model's context length \(\d+ tokens\)"  # SGLang
     r"|maximum context length(?: is| of|:) \d+"  # vLLM, SGLang and providers on top of them
 )
 _NOT_CHAT = re.compile(

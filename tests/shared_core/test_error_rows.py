@@ -322,6 +322,22 @@ ROWS: list[tuple[str, APIStatusError, type[APIStatusError], str, str]] = [
         "Shorten",
     ),
     (
+        "SGLang: too long",
+        answer(
+            400,
+            {
+                "object": "error",
+                "message": "The input (9000 tokens) is longer than the model's context length "
+                "(4096 tokens).",
+                "type": "BadRequestError",
+                "code": 400,
+            },
+        ),
+        errors.ContextLengthError,
+        "9000 tokens",
+        "max_tokens",
+    ),
+    (
         "OpenAI: too long",
         answer(400, error("too long", code="context_length_exceeded")),
         errors.ContextLengthError,
