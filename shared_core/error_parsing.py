@@ -392,7 +392,9 @@ def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
 
     The Hub's ``RateLimit: "api";r=0;t=55`` counts on a 429, then ``Retry-After`` in seconds or
     as a date (against the reply's own ``Date``, so that this machine's clock does not matter).
-    Junk, negative and absurd values count as absent.
+    Junk, negative and absurd values count as absent. The Hub counts whole seconds: ``t=0`` is
+    less than one left of the window, not none, so one is waited for (protocol reference, 8.5).
+    A longer wait is taken as it stands, never stretched.
 
     Args:
         status: HTTP status; nothing is read from anything but an error.
@@ -404,7 +406,7 @@ def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
     if status == 429 and re.search(r";\s*r=0\s*(?:;|,|$)", limit):
         reset = re.search(r";\s*t=(\d{1,9})", limit)
         if reset and float(reset[1]) <= MAX_WAIT:
-            return float(reset[1])
+            return max(float(reset[1]), 1.0)
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,12}(?:\.\d{0,9})?", value):
         return _seconds(value)

@@ -249,6 +249,8 @@ def test_retry_after_date_counts_from_the_servers_own_clock() -> None:
 
 def test_rate_limit_header_of_the_hub() -> None:
     assert retry_after(RateLimit='"api";r=0;t=55') == 55.0
+    assert retry_after(RateLimit='"api";r=0;t=2') == 2.0
+    assert retry_after(RateLimit='"api";r=0;t=0') == 1.0  # of whole seconds, not at once
     assert retry_after(RateLimit='"api";r=0;t=55', Retry_After="9") == 55.0
     assert retry_after(RateLimit='"api";r=10;t=55') is None
     assert retry_after(RateLimit='"api";r=0;t=junk') is None
