@@ -65,7 +65,7 @@ class EmbeddingOptions:
     batch_size: int = DEFAULT_BATCH_SIZE
     concurrency: int = 1
     extra_body: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float | None = None
 
     def __post_init__(self) -> None:

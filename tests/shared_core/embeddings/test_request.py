@@ -182,3 +182,10 @@ def test_texts() -> None:
 def test_what_is_no_text_is_refused(texts: Any, words: str) -> None:
     with pytest.raises(InvalidSettingError, match=words):
         check_texts(texts)
+
+
+def test_headers_of_a_call_are_not_shown() -> None:
+    headers = {"X-Gateway-Key": "secret-1"}
+    given = options(ROUTER, provider=None, dialect=None, model="a/b", headers=headers)
+    assert given.headers["X-Gateway-Key"] == "secret-1"
+    assert "secret-1" not in repr(given)
