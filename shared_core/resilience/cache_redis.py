@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from shared_core.config.secrets import HiddenURL, unwrap
+from shared_core.config.secrets import unwrap
 from shared_core.errors import InvalidSettingError, StoreUnavailableError
+from shared_core.resilience.checks import redis_url
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -25,15 +26,16 @@ class RedisStore:
         url: e.g. ``"redis://localhost:6379/0"``; may hold a password, which is never shown.
         prefix: Put before every key.
         timeout: Seconds for each command; a slower Redis counts as unavailable.
+
+    Raises:
+        InvalidSettingError: The URL is refused.
     """
 
     instant = False
     _PAGE: ClassVar[int] = 500
 
     def __init__(self, url: str, *, prefix: str = "hfr:cache:", timeout: float = 1.0) -> None:
-        if not isinstance(url, str) or "://" not in url:
-            raise InvalidSettingError("url must be a Redis URL, e.g. redis://localhost:6379/0")
-        self._url = HiddenURL(url)
+        self._url = redis_url(url)
         self.prefix = prefix
         self.timeout = timeout
         self._client: Redis | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from shared_core.config.secrets import HiddenURL
 from shared_core.errors import InvalidSettingError
 
 if TYPE_CHECKING:
@@ -69,3 +70,22 @@ def check_resilience(policy: Resilience) -> None:
             raise InvalidSettingError(
                 f"resilience.{name} must be a {kind}, not {shown}", setting=f"resilience.{name}"
             )
+
+
+def redis_url(value: Any) -> HiddenURL:
+    """Return the address of a Redis, hidden: it may hold a password.
+
+    Args:
+        value: What was given.
+
+    Raises:
+        InvalidSettingError: It is not one; the value is not shown.
+    """
+    if isinstance(value, HiddenURL):
+        return value
+    if not isinstance(value, str) or not value.startswith(("redis://", "rediss://", "unix://")):
+        raise InvalidSettingError(
+            "url must be a Redis URL, e.g. redis://localhost:6379/0 (or rediss://, unix://)",
+            setting="url",
+        )
+    return HiddenURL(value)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shared_core.config.secrets import HiddenURL, unwrap
 from shared_core.errors import InvalidSettingError, RateLimiterRejectedError
 from shared_core.flow import Flow, Perform, Sleep
+from shared_core.resilience.checks import redis_url
 from shared_core.resilience.per_endpoint import PerEndpoint
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class RedisLimitStore:
             raise InvalidSettingError(
                 f"on_error must be 'local' or 'refuse': {on_error!r}", setting="on_error"
             )
-        self.url = url if isinstance(url, HiddenURL) else HiddenURL(url)
+        self.url = redis_url(url)
         self.name = name
         self.timeout = timeout
         self.on_error = on_error

@@ -24,6 +24,7 @@ from shared_core import (
     RateLimiterRejectedError,
     RateLimitError,
     RedisLimitStore,
+    RedisStore,
     Resilience,
 )
 from shared_core.flow import Perform, Sleep
@@ -309,3 +310,13 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     it = RateLimiter(RateLimit(per_second=1, store=RedisLimitStore("redis://localhost")))
     with pytest.raises(ImportError, match=r"hfrouter\[redis\]"):
         it.acquire()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis//:sekret@localhost", "localhost:6379", "http://h", "", None]
+)
+@pytest.mark.parametrize("store", [RedisLimitStore, RedisStore])
+def test_what_is_no_address_of_redis_is_refused(store: Any, url: Any) -> None:
+    with pytest.raises(InvalidSettingError, match="redis://localhost:6379/0") as caught:
+        store(url)
+    assert "sekret" not in str(caught.value)
