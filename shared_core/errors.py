@@ -309,7 +309,7 @@ class DeadlineExceededError(RejectedError, TimeoutError):
 
 
 class NoEndpointAvailableError(RejectedError):
-    """Every endpoint of the pool failed or is out of service.
+    """Every endpoint of the pool failed, is out of service, or cannot do what was asked.
 
     Attributes:
         errors: The last error of each endpoint.
