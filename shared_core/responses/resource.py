@@ -54,9 +54,24 @@ def _creating(core: Core, given: Input | Sequence[Input], params: ResponseParams
     request = _built(core, given, params, stream=False)
 
     def parse(response: WireResponse) -> Response:
-        return response_of(response.content, _answered(response, request, core))
+        answered = _answered(response, request, core)
+        if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            return _streamed_anyway(response.content, answered)
+        return response_of(response.content, answered)
 
     return core.exchange(request, parse, callbacks=_callbacks(params))
+
+
+def _streamed_anyway(content: bytes, answered: Answered) -> Response:
+    """Return the answer of a server that streams unless told not to, as transformers' does."""
+    if content.lstrip()[:1] in (b"{", b"<", b""):
+        return response_of(content, answered)
+    decoder = ResponseDecoder(answered, max_event_bytes=len(content) + 1)
+    decoder.feed(content)
+    decoder.finish()
+    if decoder.error is not None:
+        raise decoder.error
+    return decoder.completion()
 
 
 def _streaming(

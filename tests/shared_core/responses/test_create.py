@@ -29,7 +29,7 @@ from shared_core import (
     parse_structured,
 )
 from shared_core.responses.request import responses_url
-from tests.helpers.fault_server import FaultServer, html_reply, json_reply
+from tests.helpers.fault_server import FaultServer, html_reply, json_reply, sse
 
 PATH = "/v1/responses"
 WHOLE: dict[str, Any] = {
@@ -100,6 +100,26 @@ def create(request: pytest.FixtureRequest, server: FaultServer) -> Any:
         return asyncio.run(go())
 
     return call
+
+
+def test_a_server_that_streams_unless_told_not_to(server: FaultServer, create: Any) -> None:
+    begun = {"type": "response.created", "response": {**WHOLE, "output": []}}
+    text = {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi"}
+    ended = {"type": "response.completed", "response": WHOLE}
+    server.on(PATH, sse(begun, text, ended, done=False, headers={"x-request-id": "r-1"}))
+    response = create("Hello")
+    assert (response.output_text, response.request_id) == ("Hi there", "r-1")
+    assert response.usage is not None and response.usage.total_tokens == 21
+    assert "stream" not in server.requests[0].json()
+    server.on(PATH, sse(begun, text, done=False))
+    with pytest.raises(errors.StreamInterruptedError) as caught:
+        create("Hello")
+    assert caught.value.partial is not None and caught.value.partial.output_text == "Hi"
+    server.on(PATH, sse(begun, {"type": "response.failed", "response": {**WHOLE, "error": {}}}))
+    with pytest.raises(errors.ResponseFailedError):
+        create("Hello")
+    server.on(PATH, json_reply(WHOLE, headers={"content-type": "text/event-stream"}))
+    assert create("Hello").output_text == "Hi there"
 
 
 def test_typed_items(server: FaultServer, create: Any) -> None:
