@@ -178,6 +178,10 @@ class Exchange:
                 self.keep_alive = False
             elif name == b"keep-alive" and (hint := _KEEP.search(value)):
                 self.keep_for = float(hint[1])
+            elif (
+                name == b"content-type" and event.status_code == 500 and value[:10] == b"text/plain"
+            ):
+                self.keep_alive = False  # Starlette on uvicorn: closes unsaid after an exception
         rest, _ = self._h11.trailing_data
         if self._head_bytes - len(rest) > self.max_header_bytes:
             self._broken("response head too large", header=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import threading
 import time
@@ -37,6 +38,7 @@ from tests.helpers.fault_server import (
     head,
     huge_header,
     json_reply,
+    reply,
     reset,
     slow_body,
     slow_headers,
@@ -254,6 +256,18 @@ def test_connection_close_is_obeyed(caller: Caller, server: FaultServer) -> None
     caller.send(server.url + "/x")
     caller.send(server.url + "/x")
     assert server.accepted == 2
+
+
+def test_no_connection_is_kept_after_an_exception_in_the_server(
+    caller: Caller, server: FaultServer
+) -> None:
+    # Starlette answers so, and uvicorn closes just afterwards without "connection: close"
+    plain = {"content-type": "text/plain; charset=utf-8"}
+    crashed = dataclasses.replace(reply(500, b"Internal Server Error", plain), close=True)
+    server.script("/x", json_reply(1), crashed, json_reply(2), json_reply("e", 500), json_reply(3))
+    statuses = [caller.send(server.url + "/x").status for _ in range(5)]
+    assert statuses == [200, 500, 200, 500, 200]
+    assert server.accepted == 2, "a new one after the crash alone"
 
 
 def test_calls_share_one_connection(caller: Caller, server: FaultServer) -> None:
