@@ -153,9 +153,9 @@ def _unreachable(fault: Fault, call: Call) -> APIError:
         )
     if fault.kind == "proxy":
         named = f"the proxy {fault.proxy}" if fault.proxy else "the proxy"
-        advice = (
-            "Put the user and password for the proxy into proxy=." if fault.status == 407 else None
-        )
+        advice = None
+        if fault.status in (401, 407):
+            advice = "Put the user and password for the proxy into proxy=."
         return ProxyError(
             f"{named} did not open the way to {host}: {reason}", **call.context(guidance=advice)
         )

@@ -211,7 +211,8 @@ def connect_head(origin: Origin, proxy: Proxy) -> tuple[bytes, RawHeaders]:
 
 def refused_tunnel(status: int, proxy: Proxy) -> ProxyFault:
     """Return the exception for a proxy that answered CONNECT with *status*."""
-    reason = "it wants other credentials (407)" if status == 407 else f"it answered {status}"
+    refused = status in (401, 407)  # tinyproxy answers 401 to a wrong password
+    reason = f"it wants other credentials ({status})" if refused else f"it answered {status}"
     return ProxyFault(
         Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label, status=status)
     )

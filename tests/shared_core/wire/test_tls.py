@@ -172,6 +172,15 @@ def test_proxy_refuses_the_tunnel(caller: Caller) -> None:
             caller.send("https://router.test/x")
 
 
+def test_proxy_refuses_a_password_as_tinyproxy_does(caller: Caller) -> None:
+    with ProxyServer(refuse=401) as proxy:
+        caller.configure(proxy=f"http://me:pass-word@127.0.0.1:{proxy.port}")
+        with pytest.raises(ProxyError, match=r"it wants other credentials \(401\)") as caught:
+            caller.send("https://router.test/x")
+        assert "user and password" in str(caught.value)
+        assert "pass-word" not in str(caught.value)
+
+
 def test_proxy_of_another_kind(caller: Caller, server: FaultServer) -> None:
     with pytest.raises(InvalidSettingError, match="socks5"):
         caller.configure(proxy="socks5://127.0.0.1:1080").send(server.url + "/x")
