@@ -114,7 +114,16 @@ _NO_MODEL = re.compile(
     r"|^Not Found: Model not found"
     r"|^model ['\"`]?\S+ not found"  # Ollama
     r"|^The model `[^`]+` does not exist"  # vLLM
+    r"|Invalid model name passed in model="  # LiteLLM, with 400
 )
+_SAID = {
+    "No required SSL certificate was sent": (  # nginx
+        "The server wants a client certificate: tls=TLSSettings(client_cert=..., client_key=...)."
+    ),
+    "plain HTTP request was sent to HTTPS port": "Begin base_url with https://.",  # nginx
+    "No connected db": "LiteLLM says this to a key that it does not know: check api_key=.",
+}
+"""Prose of a 400 -> what to do, where the class's own advice would mislead."""
 
 
 def classify(facts: Facts) -> Verdict:
@@ -159,11 +168,24 @@ def _bad_request(facts: Facts) -> Verdict | None:
         return kinds.UnsupportedFeatureError, None
     if facts.says(_NO_FIELD):
         return kinds.UnsupportedParameterError, None
+    if facts.status == 400:
+        return _said(facts)
     if facts.status == 422 and facts.message and "missing field `value`" in facts.message:
         return kinds.UnprocessableEntityError, (
             "This TGI server wants response_format in its own form: pass dialect='tgi', or "
             "{'type': 'json_object', 'value': schema}."
         )
+    return None
+
+
+def _said(facts: Facts) -> Verdict | None:
+    """Judge a 400 by its prose alone."""
+    if facts.says(_NO_MODEL):
+        return _missing(facts)
+    text = facts.message or ""
+    for said, advice in _SAID.items():
+        if said in text:
+            return kinds.BadRequestError, advice
     return None
 
 

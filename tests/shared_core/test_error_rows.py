@@ -511,6 +511,40 @@ ROWS: list[tuple[str, APIStatusError, type[APIStatusError], str, str]] = [
         "overloaded",
         "X-Scale-Up-Timeout",
     ),
+    (
+        "LiteLLM: no such model",
+        answer(
+            400,
+            error(
+                "/chat/completions: Invalid model name passed in model=acme/m. Call `/v1/models`"
+            ),
+            OWN,
+        ),
+        errors.ModelNotFoundError,
+        "Invalid model name",
+        "client.models.list()",
+    ),
+    (
+        "LiteLLM without a database: unknown key",
+        answer(400, error("No connected db.", type="no_db_connection", code="400"), OWN),
+        errors.BadRequestError,
+        "No connected db",
+        "api_key=",
+    ),
+    (
+        "nginx: no client certificate",
+        answer(400, b"<title>400 No required SSL certificate was sent</title>"),
+        errors.BadRequestError,
+        "No required SSL certificate",
+        "client_cert=",
+    ),
+    (
+        "nginx: http:// to https://",
+        answer(400, b"<title>400 The plain HTTP request was sent to HTTPS port</title>"),
+        errors.BadRequestError,
+        "HTTPS port",
+        "https://",
+    ),
     ("504", answer(504), errors.GatewayTimeoutError, "504", "Stream"),
     ("Cloudflare 524", answer(524), errors.GatewayTimeoutError, "524", "Stream"),
     ("captive portal", answer(511), errors.NotImplementedByServerError, "511", "another"),
