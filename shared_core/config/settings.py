@@ -385,8 +385,8 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
     if isinstance(given, HiddenURL):
         found.sources["proxy"] = "argument"
         return given
-    scheme, host, _ = origin_of(base_url)
-    if given or _bypasses_proxy(host, found.env):
+    scheme, host, port = origin_of(base_url)
+    if given or _bypasses_proxy(host, port, found.env):
         variables: tuple[str, ...] = ()
     else:
         variables = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
@@ -403,12 +403,20 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
     )
 
 
-def _bypasses_proxy(host: str, env: Mapping[str, str]) -> bool:
-    """Whether ``NO_PROXY`` names *host*; this machine itself never goes through a proxy."""
+def _bypasses_proxy(host: str, port: int | None, env: Mapping[str, str]) -> bool:
+    """Whether ``NO_PROXY`` names *host*; this machine itself never goes through a proxy.
+
+    An entry is a name with all below it, an address, or ``*``; a port after it must be the same.
+    """
     if host in ("localhost", "::1") or host.startswith("127."):
         return True
-    for entry in (env.get("no_proxy") or env.get("NO_PROXY") or "").split(","):
-        name = entry.strip().lower().lstrip(".").partition(":")[0]
+    for entry in (env.get("no_proxy") or env.get("NO_PROXY") or "").lower().split(","):
+        name, colon, wanted = entry.strip().rpartition(":")
+        if not (colon and wanted.isdigit() and (":" not in name or name.endswith("]"))):
+            name, wanted = entry.strip(), ""
+        name = name.strip("[]").lstrip(".")
+        if wanted and wanted != str(port):
+            continue
         if name == "*" or (name and (host == name or host.endswith(f".{name}"))):
             return True
     return False
