@@ -19,7 +19,7 @@ from langchain_hfrouter._responses_output import blocks_of, generation_info, kep
 from langchain_hfrouter._results import usage_metadata
 from langchain_hfrouter._stream import mark_if_torn
 from langchain_hfrouter.chat_models import PROVIDER
-from shared_core import FunctionCall, OutputItem, Response, ResponseUpdate
+from shared_core import CUT_REASONS, FunctionCall, OutputItem, Response, ResponseUpdate
 
 Blocks = list[dict[str, Any]]
 
@@ -111,10 +111,12 @@ class UpdateConverter:
             chunk = None if known is None else self._finish(known, item)
             if chunk is not None:
                 yield chunk
+        cut = self._calls - 1 if self._response.finish_reason in CUT_REASONS else None
         torn = [
             _piece(item.call, args=mark)
             for item in self._items.values()
-            if item.call is not None and (mark := mark_if_torn("".join(item.arguments)))
+            if item.call is not None
+            and (mark := mark_if_torn("".join(item.arguments), cut=item.call == cut))
         ]
         if torn:
             yield _made([], torn)

@@ -21,10 +21,14 @@ from langchain_hfrouter._results import (
     usage_metadata,
 )
 from langchain_hfrouter.chat_models import PROVIDER
-from shared_core import ChatChunk, ToolArgumentsError, ToolCall, ToolCallDelta, Usage
-
-_CUT = ("length", "content_filter")
-"""Finish reasons of answers that the server cut off."""
+from shared_core import (
+    CUT_REASONS,
+    ChatChunk,
+    ToolArgumentsError,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 
 
 class ChunkConverter:
@@ -90,7 +94,7 @@ class ChunkConverter:
             inference_provider: Who served the call.
             received: What came besides the usual, if anything was ``heard``.
         """
-        torn_index = max(self._arguments, default=None) if self._finish in _CUT else None
+        torn_index = max(self._arguments, default=None) if self._finish in CUT_REASONS else None
         torn = [
             ToolCallChunk(type="tool_call_chunk", index=index, id=None, name=None, args=mark)
             for index, pieces in self._arguments.items()

@@ -56,9 +56,6 @@ from shared_core import VideoPart as _Video
 
 Part = TextPart | _Image | _Audio | _Video | _File | RawPart
 
-ENDS_THAT_CUT = frozenset({"length", "content_filter"})
-"""Finish reasons of answers that lack their last words, as OpenAI's API defines them."""
-
 ROLES = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "developer",

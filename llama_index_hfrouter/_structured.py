@@ -32,7 +32,7 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from llama_index_hfrouter._messages import ENDS_THAT_CUT
+from shared_core import CUT_REASONS
 
 dispatcher = get_dispatcher(__name__)
 
@@ -206,15 +206,23 @@ def _tool(output_cls: type[BaseModel]) -> Any:
     from llama_index.core.program.function_program import get_function_tool
 
     tool = get_function_tool(output_cls)
-    tool.metadata.name = _NOT_IN_NAMES.sub("_", tool.metadata.name or "")[:_MAX_NAME]
+    tool.metadata.name = _tool_name(output_cls)
+    if not output_cls.model_json_schema().get("description"):
+        tool.metadata.description = "The answer."  # core would describe its own function
     return tool
+
+
+def _tool_name(output_cls: type[BaseModel]) -> str:
+    title = str(output_cls.model_json_schema().get("title") or output_cls.__name__)
+    return _NOT_IN_NAMES.sub("_", title)[:_MAX_NAME]
 
 
 def _object(output_cls: type[Model], response: ChatResponse) -> Model:
     """Return the object that *response* describes, in a tool call or in its text."""
+    _refuse_another_tool(_tool_name(output_cls), response)
     text = _json_of(response)
     reason = response.additional_kwargs.get("finish_reason")
-    cut = reason in ENDS_THAT_CUT
+    cut = reason in CUT_REASONS
     if cut and text.strip() in ("", "{}"):  # of a class with defaults for all its fields
         raise _cut(output_cls, text, reason)
     # Some models write words after the object.
@@ -251,12 +259,30 @@ def _unusable(output_cls: type[Any], text: str, error: ValidationError) -> Excep
     )
 
 
+def _call_in(response: ChatResponse) -> ToolCallBlock | None:
+    calls = (block for block in response.message.blocks if isinstance(block, ToolCallBlock))
+    return next(calls, None)
+
+
+def _refuse_another_tool(name: str, response: ChatResponse) -> None:
+    """Refuse arguments that were meant for another tool, even if they would fit."""
+    call = _call_in(response)
+    if call is None or call.tool_name == name:
+        return
+    from llama_index_hfrouter._errors import StructuredPredictError
+
+    raise StructuredPredictError(
+        f"the model called the tool {call.tool_name!r} instead of {name!r}",
+        text=_json_of(response),
+    )
+
+
 def _json_of(response: ChatResponse) -> str:
-    for block in response.message.blocks:
-        if isinstance(block, ToolCallBlock):
-            arguments = block.tool_kwargs
-            return arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return _unwrapped(response.message.content or "")
+    call = _call_in(response)
+    if call is None:
+        return _unwrapped(response.message.content or "")
+    arguments = call.tool_kwargs
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _unwrapped(text: str) -> str:

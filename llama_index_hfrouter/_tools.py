@@ -19,9 +19,10 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
-from llama_index_hfrouter._messages import ENDS_THAT_CUT, parsed_arguments
+from llama_index_hfrouter._messages import parsed_arguments
 from llama_index_hfrouter._stream import first_call_only
 from llama_index_hfrouter._structured import StructuredPredicting
+from shared_core import CUT_REASONS
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 
@@ -196,7 +197,7 @@ def refuse_torn_calls(response: ChatResponse) -> None:
     if "finish_reason" not in response.additional_kwargs:
         return  # still arriving
     reason = response.additional_kwargs["finish_reason"]
-    cut = reason in ENDS_THAT_CUT
+    cut = reason in CUT_REASONS
     calls = [call for call in _calls(response.message) if call[1]]
     for number, (_, name, arguments) in enumerate(calls, 1):
         value = _object(arguments)

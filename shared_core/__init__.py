@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from shared_core.config.settings import TLSSettings as TLSSettings
     from shared_core.config.store import ConfigStore as ConfigStore
     from shared_core.config.validate import unknown_keyword as unknown_keyword
+    from shared_core.constants import CUT_REASONS as CUT_REASONS
     from shared_core.constants import ChatModels as ChatModels
     from shared_core.constants import EmbeddingModels as EmbeddingModels
     from shared_core.embeddings.search import SearchHit as SearchHit
@@ -267,7 +268,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.config.settings": ("Limits", "Settings", "TLSSettings"),
     "shared_core.config.store": ("ConfigStore",),
     "shared_core.config.validate": ("unknown_keyword",),
-    "shared_core.constants": ("ChatModels", "EmbeddingModels"),
+    "shared_core.constants": ("CUT_REASONS", "ChatModels", "EmbeddingModels"),
     "shared_core.embeddings.search": ("SearchHit", "SemanticIndex"),
     "shared_core.embeddings.similarity": ("most_similar",),
     "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),

@@ -16,6 +16,9 @@ ENDPOINTS_URL: Final = "https://api.endpoints.huggingface.cloud"
 HUB_URL: Final = "https://huggingface.co"
 """The Hub (protocol.md 0)."""
 
+CUT_REASONS: Final = frozenset({"length", "content_filter"})
+"""Finish reasons of answers that lack their last words, as OpenAI's API defines them."""
+
 TOKEN_PAGE: Final = (
     "https://huggingface.co/settings/tokens/new?"
     "ownUserPermissions=inference.serverless.write&tokenType=fineGrained"

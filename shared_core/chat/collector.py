@@ -14,8 +14,9 @@ from shared_core.chat.response import (
     received_of,
 )
 from shared_core.chat.thinking import ThinkSplitter
-from shared_core.chat.tool_deltas import CUT, ToolCallMerger
+from shared_core.chat.tool_deltas import ToolCallMerger
 from shared_core.chat.types import ChatChunk, ChatMessage, Choice, ToolCall, ToolCallDelta
+from shared_core.constants import CUT_REASONS
 
 _USUAL = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "text"})
 _FIRST, _SECOND, _THIRD = REASONING_KEYS
@@ -147,7 +148,7 @@ class ChoiceCollector:
         # The end of the answer closes its calls, however they look: the text is kept as it is.
         if partial:
             return self._tools.complete()
-        return self._tools.finished(cut=self.finish_reason in CUT)
+        return self._tools.finished(cut=self.finish_reason in CUT_REASONS)
 
     def assembled(self, *, partial: bool) -> Choice:
         """Return the choice as a call without streaming would have.

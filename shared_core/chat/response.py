@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from shared_core.chat.thinking import split_thinking
-from shared_core.chat.tool_deltas import CUT, arguments_text, final_arguments, new_call_id
+from shared_core.chat.tool_deltas import arguments_text, final_arguments, new_call_id
 from shared_core.chat.types import ChatCompletion, ChatMessage, Choice, ToolCall, Usage
+from shared_core.constants import CUT_REASONS
 from shared_core.errors import (
     APIResponseValidationError,
     ErrorContext,
@@ -224,7 +225,7 @@ def _choice(item: Any, position: int, split_think: bool) -> Choice:
     message = ChatMessage(
         "assistant",
         content,
-        tool_calls=_tool_calls(wire.get("tool_calls"), cut=reason in CUT),
+        tool_calls=_tool_calls(wire.get("tool_calls"), cut=reason in CUT_REASONS),
         reasoning=reasoning,
         refusal=refusal if isinstance(refusal, str) and refusal else None,
         received=received_of(wire),

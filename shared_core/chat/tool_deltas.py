@@ -31,10 +31,6 @@ def arguments_text(value: Any) -> str:
     return value if isinstance(value, str) else pydantic_core.to_json(value).decode()
 
 
-CUT = frozenset({"length", "content_filter"})
-"""Finish reasons of answers that the server cut off."""
-
-
 def final_arguments(text: str, *, cut: bool) -> str:
     """Return the arguments of a call as they stand in the answer.
 

@@ -236,7 +236,10 @@ def _message(item: Mapping[str, Any], common: dict[str, Any]) -> OutputMessage:
 
 def _call(kind: str, item: Mapping[str, Any], common: dict[str, Any]) -> OutputItem:
     name = text_or_empty(item.get("name"))
-    arguments = arguments_text(item.get("arguments")) or "{}"
+    arguments = arguments_text(item.get("arguments"))
+    # A call that was cut off before its arguments must not look like one without any.
+    if not arguments and item.get("status") != "incomplete":
+        arguments = "{}"
     if kind == "function_call":
         call_id = text_or_empty(item.get("call_id")) or common["id"]
         return FunctionCall(call_id=call_id, name=name, arguments=arguments, **common)

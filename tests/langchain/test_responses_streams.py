@@ -209,9 +209,10 @@ def test_a_piece_of_a_call_is_a_piece() -> None:
 
 
 @pytest.mark.rule("responses-stream-rules")
+@pytest.mark.parametrize("came", ['{"path": "/tmp/x', ""])
 @pytest.mark.parametrize("version", ["v0", "v1"])
-async def test_a_torn_call_is_never_handed_over_as_complete(version: str) -> None:
-    torn = {**call("rm", '{"path": "/tmp/x', id="2"), "status": "incomplete"}
+async def test_a_torn_call_is_never_handed_over_as_complete(version: str, came: str) -> None:
+    torn = {**call("rm", came, id="2"), "status": "incomplete"}
     output = (call("add", '{"a": 1}'), torn)
     with serving(stream(*output, status="incomplete")) as server:
         model = model_of(server, output_version=version)
@@ -219,11 +220,13 @@ async def test_a_torn_call_is_never_handed_over_as_complete(version: str) -> Non
         totals.append(added([chunk async for chunk in model.astream("x")]))
         totals.append(model.stream_events("x", version="v3").output)
         totals.append(model_of(server, streaming=True).invoke("x"))
+    with serving(json_reply(body(*output, status="incomplete"), headers=HEADERS)) as server:
+        totals.append(model_of(server).invoke("x"))
     for message in totals:
         assert [each["name"] for each in message.tool_calls] == ["add"]
         (bad,) = message.invalid_tool_calls
         assert (bad["name"], bad["id"]) == ("rm", "call_2")
-        assert (bad["args"] or "").startswith('{"path": "/tmp/x')
+        assert (bad["args"] or "").startswith(came)
         assert message.response_metadata["finish_reason"] == "length"
 
 

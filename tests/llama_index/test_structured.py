@@ -143,6 +143,20 @@ async def test_fences_and_think_are_tolerated(
     assert (whole, awhole, streamed[-1], astreamed[-1]) == (ada, ada, ada, ada)
 
 
+@pytest.mark.rule("wrong-structure")
+async def test_arguments_of_another_tool_are_no_answer(stub: StubRouter) -> None:
+    other = {"name": "get_person", "arguments": '{"name": "Ada", "age": 36}'}
+    stub.chat(say(calls=[{"id": "c", "type": "function", "function": other}]))
+    llm = make(stub, json_schema="off")
+    refused = pytest.raises(StructuredOutputError, match="'get_person' instead of 'Person'")
+    with refused:
+        llm.structured_predict(Person, PROMPT, who="Ada")
+    with refused:
+        await llm.astructured_predict(Person, PROMPT, who="Ada")
+    with refused:
+        list(llm.stream_structured_predict(Person, PROMPT, who="Ada"))
+
+
 CUT_CALL = {
     "id": "c",
     "type": "function",
