@@ -21,7 +21,7 @@ server's slip of a few digits must not empty a purse or stop a limiter for years
 
 
 def believable(usage: Any) -> bool:
-    """Return whether the counts of one call can be true.
+    """Return whether the counts of one call can be true: no call is without any token.
 
     Args:
         usage: What the server counted, or None.
@@ -29,7 +29,7 @@ def believable(usage: Any) -> bool:
     if usage is None:
         return False
     counts = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
-    return all(0 <= count <= MOST_TOKENS for count in counts)
+    return any(counts) and all(0 <= count <= MOST_TOKENS for count in counts)
 
 
 class Offer(Protocol):

@@ -550,7 +550,10 @@ def test_changes_are_told_one_by_one_and_in_order_under_threads(eager_threads: N
         told.append((previous, state))
         telling.pop()
 
-    policy = BreakerPolicy(minimum_calls=1, open_seconds=1e-9, max_open_seconds=1e-9, jitter=0)
+    # One failure opens it, whatever the order in which the threads come to count.
+    policy = BreakerPolicy(
+        failure_ratio=1e-6, minimum_calls=1, open_seconds=1e-9, max_open_seconds=1e-9, jitter=0
+    )
     it = CircuitBreaker(policy, on_change=note)
 
     def work(seed: int) -> None:
