@@ -269,7 +269,7 @@ def test_an_http_client_of_the_wrong_colour_is_refused() -> None:
 
 def test_an_http_client_of_another_package_is_refused() -> None:
     """httpx2's have the same methods, but fail inside the first call."""
-    httpx2 = pytest.importorskip("httpx2")
+    httpx2 = pytest.importorskip("httpx2", reason="httpx2: needs a newer h11 than the oldest")
     for kind, foreign in (
         (RouterClient, httpx2.Client),
         (AsyncRouterClient, httpx2.AsyncClient),
