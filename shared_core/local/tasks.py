@@ -6,7 +6,7 @@ from typing import Any
 
 from shared_core.local.call import DEVICE_HEADER, LocalCall
 from shared_core.local.loading import reranker, task_model
-from shared_core.local.models import RANKING, names_of
+from shared_core.local.models import ANSWERING, RANKING, names_of
 
 
 def check_model(call: LocalCall, task: str, asked: object) -> None:
@@ -34,11 +34,20 @@ def task(call: LocalCall) -> Any:
     check_model(call, asked, request.model)
     body = call.body()
     inputs = body.get("inputs")
-    if not isinstance(inputs, str):
+    if asked == ANSWERING:
+        inputs = _question(call, inputs)
+    elif not isinstance(inputs, str):
         raise call.bad("inputs must be a text.", "inputs")
     model = task_model(call.models, asked, call.settings)
     call.headers[DEVICE_HEADER] = model.device
     return model.run(inputs, body.get("parameters") or {})
+
+
+def _question(call: LocalCall, inputs: Any) -> dict[str, str]:
+    names = ("question", "context")
+    if not isinstance(inputs, dict) or not all(isinstance(inputs.get(n), str) for n in names):
+        raise call.bad("inputs must have the texts question and context.", "inputs")
+    return {name: inputs[name] for name in names}
 
 
 def ranking(call: LocalCall) -> list[dict[str, Any]]:
