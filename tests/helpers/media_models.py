@@ -112,7 +112,8 @@ def write_whisper(folder: Path) -> Path:
     torch.manual_seed(0)
     printable = [chr(at) for at in range(33, 127)]
     special = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
-    vocabulary = {token: at for at, token in enumerate([*printable, *special])}
+    times = [f"<|{at / 50:.2f}|>" for at in range(51)]
+    vocabulary = {token: at for at, token in enumerate([*printable, *special, *times])}
     tokenizer = transformers.WhisperTokenizer(vocab=vocabulary, merges=[])
     end = vocabulary["<|endoftext|>"]
     config = transformers.WhisperConfig(
@@ -135,7 +136,13 @@ def write_whisper(folder: Path) -> Path:
         begin_suppress_tokens=None,
     )
     model = transformers.WhisperForConditionalGeneration(config)
-    model.generation_config.no_timestamps_token_id = vocabulary["<|notimestamps|>"]
+    model.generation_config = transformers.GenerationConfig(
+        no_timestamps_token_id=vocabulary["<|notimestamps|>"],
+        max_initial_timestamp_index=50,
+        decoder_start_token_id=vocabulary["<|startoftranscript|>"],
+        eos_token_id=end,
+        pad_token_id=end,
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     transformers.WhisperFeatureExtractor(chunk_length=1).save_pretrained(folder)

@@ -120,6 +120,26 @@ def test_recognition_by_whisper_equals_the_pipeline(folders: dict[str, Path]) ->
             assert found.text == own(sound, generate_kwargs=options)["text"] != ""
 
 
+def test_whisper_takes_a_long_recording_in_pieces(folders: dict[str, Path]) -> None:
+    own = _own(RECOGNITION, folders["whisper"])
+    options = {"max_new_tokens": 5}
+    sound = _noise(2.5)  # the model hears one second at a time
+    expected = own(sound, generate_kwargs=options, return_timestamps=True)
+    with _client(RECOGNITION, folders["whisper"]) as client:
+        found = client.tasks.automatic_speech_recognition(
+            _wav(sound), generation_parameters=options, return_timestamps=True
+        )
+        plain = client.tasks.automatic_speech_recognition(
+            _wav(sound), generation_parameters=options
+        )
+    assert found.text == plain.text == expected["text"] != ""
+    assert found.chunks is not None
+    assert len(found.chunks) == len(expected["chunks"]) > 1
+    for chunk, each in zip(found.chunks, expected["chunks"], strict=True):
+        assert chunk.text == each["text"]
+        assert (chunk.start, chunk.end) == each["timestamp"]
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 def test_wav_files_of_every_width(width: int) -> None:
     levels = np.array([0.0, 0.5, -0.5, -1.0, 0.25])
