@@ -34,7 +34,12 @@ TEXT_TASKS = (
     "text2text-generation",
 )
 ANSWERING = "question-answering"
-IMAGE_TASKS = ("image-classification", "zero-shot-image-classification", "object-detection")
+IMAGE_TASKS = (
+    "image-classification",
+    "zero-shot-image-classification",
+    "object-detection",
+    "image-to-text",
+)
 AUDIO_TASKS = ("audio-classification", "automatic-speech-recognition")
 TASKS = (RANKING, *TEXT_TASKS, ANSWERING, *IMAGE_TASKS, *AUDIO_TASKS)
 """Tasks that a model can be given for. Chat, text generation and what embeddings do come beside."""

@@ -69,6 +69,28 @@ def write_clip(folder: Path) -> Path:
     return folder
 
 
+def write_captioner(folder: Path) -> Path:
+    """Write a vision transformer with BERT as its decoder, which describes images."""
+    import torch
+    import transformers
+
+    from tests.helpers.torch_models import minilm_folder
+
+    torch.manual_seed(0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm_folder(), local_files_only=True)
+    ends = {"decoder_start_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+    words = {**_SMALL, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.ViTConfig(**_SEEING), transformers.BertConfig(**words), **ends
+    )
+    model = transformers.VisionEncoderDecoderModel(config=config)
+    model.generation_config = transformers.GenerationConfig(max_new_tokens=9, **ends)
+    model.save_pretrained(folder)
+    transformers.ViTImageProcessor(size=SIZE).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def write_wav2vec2(folder: Path, head: str) -> Path:
     """Write a Wav2Vec2 that hears 16 kHz.
 

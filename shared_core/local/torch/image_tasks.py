@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared_core.local.failures import INSTALL_MEDIA, missing_extra
+from shared_core.local.torch.loading import library
 from shared_core.local.torch.task_model import Parts, TaskModel, check_known
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
 
+DESCRIBING = "image-to-text"
 _CLASSES = {
     "image-classification": "AutoModelForImageClassification",
     "zero-shot-image-classification": "AutoModelForZeroShotImageClassification",
     "object-detection": "AutoModelForObjectDetection",
+    DESCRIBING: "AutoModelForImageTextToText",
 }
 _PARAMETERS = {
     "image-classification": ("function_to_apply", "top_k"),
     "zero-shot-image-classification": ("candidate_labels", "hypothesis_template"),
     "object-detection": ("threshold",),
+    DESCRIBING: ("max_new_tokens", "generation_parameters"),
 }
 """What a pipeline does not know it leaves out in silence."""
 
@@ -34,7 +39,13 @@ class ImageTask(TaskModel):
 
     def _load(self, parts: Parts) -> None:
         self._model = parts.model(_CLASSES[self._task])
-        others = {"image_processor": parts.load("AutoImageProcessor")}
+        self._processor = parts.load("AutoImageProcessor")
+        if self._task == DESCRIBING:
+            self._tokenizer = parts.load("AutoTokenizer")
+            self._model = parts.moved(self._model)
+            self._run: Callable[..., Any] = self._describe
+            return
+        others = {"image_processor": self._processor}
         if self._task == "zero-shot-image-classification":
             others["tokenizer"] = parts.load("AutoTokenizer")
         self._run = parts.pipeline(self._task, model=self._model, **others)
@@ -42,6 +53,24 @@ class ImageTask(TaskModel):
     def _answer(self, inputs: Any, parameters: dict[str, Any]) -> Any:
         check_known(self._task, parameters, _PARAMETERS[self._task])
         return self._run(_image(inputs), **parameters)
+
+    def _describe(
+        self,
+        image: Any,
+        *,
+        max_new_tokens: int | None = None,
+        generation_parameters: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, str]]:
+        """Write what *image* shows: transformers 5 has no pipeline for that any more."""
+        torch = library("torch")
+        wanted = dict(generation_parameters or {})
+        if max_new_tokens is not None:
+            wanted["max_new_tokens"] = max_new_tokens
+        pixels = self._processor(images=image, return_tensors="pt")["pixel_values"]
+        pixels = pixels.to(self._model.device, self._model.dtype)
+        with torch.inference_mode():
+            made = self._model.generate(pixel_values=pixels, **wanted)
+        return [{"generated_text": self._tokenizer.decode(made[0], skip_special_tokens=True)}]
 
 
 def _pillow() -> Any:
@@ -53,15 +82,16 @@ def _pillow() -> Any:
 
 
 def _image(content: bytes) -> Any:
-    """Return the image, decoded.
+    """Return the image in RGB, upright as its camera notes it.
 
     Raises:
         ValueError: It is none that Pillow can read.
     """
     pillow = _pillow()
+    from PIL import ImageOps
+
     try:
-        image = pillow.open(io.BytesIO(content))
-        image.load()
+        image = ImageOps.exif_transpose(pillow.open(io.BytesIO(content))).convert("RGB")
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise ValueError(
             f"the image cannot be read by Pillow ({len(content)} bytes): {type(error).__name__}"

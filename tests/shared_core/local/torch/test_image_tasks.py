@@ -30,6 +30,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "image-classification": media_models.write_image_classifier(folder / "classifier"),
         "object-detection": media_models.write_detector(folder / "detector"),
         "zero-shot-image-classification": media_models.write_clip(folder / "clip"),
+        "image-to-text": media_models.write_captioner(folder / "captioner"),
     }
 
 
@@ -100,12 +101,49 @@ def test_zero_shot_classification_equals_the_pipeline(tasks: dict[str, Path], im
     assert [each.score for each in found] != [each.score for each in other]
 
 
+def test_descriptions_are_the_models_own_words(tasks: dict[str, Path], image: Any) -> None:
+    from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
+
+    folder = tasks["image-to-text"]
+    model = VisionEncoderDecoderModel.from_pretrained(folder).eval()
+    pixels = AutoImageProcessor.from_pretrained(folder)(image, return_tensors="pt")["pixel_values"]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def words(**options: Any) -> str:
+        made = model.generate(pixel_values=pixels, **options)
+        return str(tokenizer.decode(made[0], skip_special_tokens=True))
+
+    with _client(tasks) as client:
+        found = client.tasks.image_to_text(image, max_new_tokens=6)
+        assert found.text == words(max_new_tokens=6) != ""
+        assert client.tasks.image_to_text(_encoded(image)).text == words()  # as raw bytes
+        beams = client.tasks.image_to_text(image, generation_parameters={"num_beams": 3})
+        assert beams.text == words(num_beams=3)
+
+
 def test_formats_and_modes_of_images(tasks: dict[str, Path], image: Any, tmp_path: Path) -> None:
     path = tmp_path / "grey.jpeg"
     path.write_bytes(_encoded(image.convert("L"), "JPEG"))
     with _client(tasks) as client:
         for given in (path, image.convert("RGBA"), _encoded(image.convert("P"), "GIF")):
             assert len(client.tasks.image_classification(given)) == 3
+
+
+def test_an_image_is_turned_as_its_camera_notes_it(tasks: dict[str, Path], image: Any) -> None:
+    from PIL import Image
+
+    notes = Image.Exif()
+    notes[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    file = io.BytesIO()
+    image.save(file, "PNG", exif=notes)
+    upright = image.transpose(Image.Transpose.ROTATE_270)
+    with _client(tasks) as client:
+        turned = client.tasks.image_to_text(file.getvalue())
+        assert turned.text == client.tasks.image_to_text(upright).text
+        found = client.tasks.image_classification(file.getvalue())
+        expected = client.tasks.image_classification(upright)
+        assert [each.score for each in found] == [each.score for each in expected]
+        assert found[0].score != client.tasks.image_classification(image)[0].score
 
 
 def test_what_is_no_image_is_refused(tasks: dict[str, Path], image: Any) -> None:
