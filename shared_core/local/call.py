@@ -37,6 +37,8 @@ class LocalCall:
         settings: Of the client: where the Hub is, and the token for it.
         cancelled: Set when nobody waits for the answer any more.
         headers: Further headers of the answer.
+        model: Name of the model that answers, where it is not the one that the request names:
+            clients name a default for every task.
     """
 
     models: LocalModels
@@ -44,6 +46,7 @@ class LocalCall:
     settings: Settings | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     headers: dict[str, str] = field(default_factory=dict)
+    model: str | None = None
 
     def body(self) -> dict[str, Any]:
         """Return the request's JSON object.
@@ -74,7 +77,7 @@ class LocalCall:
             yield
         except APIError as error:
             error.operation = error.operation or self.request.operation
-            error.model = error.model or self.request.model
+            error.model = error.model or self.model or self.request.model
             raise
 
     def bad(self, message: str, param: str | None = None) -> BadRequestError:
@@ -84,7 +87,7 @@ class LocalCall:
             status_code=400,
             param=param,
             operation=self.request.operation,
-            model=self.request.model,
+            model=self.model or self.request.model,
         )
 
     def unknown_model(self, name: str, known: Sequence[str]) -> ModelNotFoundError:
@@ -107,7 +110,7 @@ class LocalCall:
             code="unsupported_in_local_mode",
             param=param,
             operation=self.request.operation,
-            model=model or self.request.model,
+            model=model or self.model or self.request.model,
             guidance=guidance,
         )
 

@@ -11,7 +11,7 @@ from shared_core.local.models import ANSWERING, AUDIO_TASKS, IMAGE_TASKS, RANKIN
 
 
 def check_model(call: LocalCall, task: str, asked: object) -> None:
-    """Check that *asked* is the model of *task*, or one that clients name by default.
+    """Check that *asked* is the model of *task*, or one that clients name by default; note it.
 
     Raises:
         ModelNotFoundError: It is another one.
@@ -20,6 +20,7 @@ def check_model(call: LocalCall, task: str, asked: object) -> None:
     known = [*names_of(models.tasks[task]), models.chat_model, models.embedding_model]
     if asked and asked not in known:
         raise call.unknown_model(str(asked), known[:1])
+    call.model = known[0]
 
 
 def task(call: LocalCall) -> Any:

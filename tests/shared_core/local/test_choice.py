@@ -70,6 +70,8 @@ def test_what_has_no_model_is_refused_with_the_way_to_name_one() -> None:
         with pytest.raises(UnsupportedFeatureError, match=r"tasks=\{'text-ranking'"):
             client.tasks.rerank("a", ["b"])
         with pytest.raises(UnsupportedFeatureError, match="Local mode cannot do this"):
+            client.tasks.image_segmentation(b"\x89PNG\r\n\x1a\n")
+        with pytest.raises(UnsupportedFeatureError, match=r"tasks=\{'image-classification'"):
             client.tasks.image_classification(b"\x89PNG\r\n\x1a\n")
         assert client.tasks.rerank("cat", ["feline", "stock"], method="sentence-similarity")
 

@@ -121,8 +121,9 @@ def test_fill_mask(tmp_path: Path) -> None:
         assert found[0].text in found[0].sequence
         two = client.tasks.fill_mask("The [MASK] [MASK].", top_k=2)
         assert [filling.mask for filling in two] == [0, 0, 1, 1]
-        with pytest.raises(BadRequestError, match="mask"):
+        with pytest.raises(BadRequestError, match="mask") as caught:
             client.tasks.fill_mask("Nothing to fill.")
+        assert caught.value.model == "local/masked"
 
 
 def test_writing_tasks_equal_the_models_own_words(tmp_path: Path) -> None:
