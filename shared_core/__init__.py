@@ -140,6 +140,8 @@ if TYPE_CHECKING:
     from shared_core.hub.types import WhoAmI as WhoAmI
     from shared_core.local import LocalModelError as LocalModelError
     from shared_core.local import LocalModels as LocalModels
+    from shared_core.local import LocalParts as LocalParts
+    from shared_core.local import LocalTask as LocalTask
     from shared_core.media.draw import draw_boxes as draw_boxes
     from shared_core.media.draw import draw_masks as draw_masks
     from shared_core.media.output import Media as Media
@@ -352,7 +354,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RouterModel",
         "WhoAmI",
     ),
-    "shared_core.local": ("LocalModelError", "LocalModels"),
+    "shared_core.local": ("LocalModelError", "LocalModels", "LocalParts", "LocalTask"),
     "shared_core.media.draw": ("draw_boxes", "draw_masks"),
     "shared_core.media.output": ("Media",),
     "shared_core.providers.base": ("Job", "ProviderMapping"),

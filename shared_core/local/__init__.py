@@ -9,19 +9,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shared_core.local.custom import LocalTask
     from shared_core.local.failures import LocalModelError
     from shared_core.local.models import LocalModels, resolve
+    from shared_core.local.torch.parts import LocalParts
     from shared_core.local.wire import AsyncLocalWire, LocalWire
 
 _HOMES = {
     "AsyncLocalWire": "wire",
     "LocalModelError": "failures",
     "LocalModels": "models",
+    "LocalParts": "torch.parts",
+    "LocalTask": "custom",
     "LocalWire": "wire",
     "resolve": "models",
 }
 
-__all__ = ["AsyncLocalWire", "LocalModelError", "LocalModels", "LocalWire", "resolve"]
+__all__ = [
+    "AsyncLocalWire",
+    "LocalModelError",
+    "LocalModels",
+    "LocalParts",
+    "LocalTask",
+    "LocalWire",
+    "resolve",
+]
 
 
 def __getattr__(name: str) -> Any:

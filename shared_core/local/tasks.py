@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from shared_core.local.call import DEVICE_HEADER, LocalCall
+from shared_core.local.custom import LocalTask
 from shared_core.local.loading import reranker, task_model
-from shared_core.local.models import ANSWERING, AUDIO_TASKS, IMAGE_TASKS, RANKING, names_of
+from shared_core.local.models import names_of
+from shared_core.local.task_inputs import read
+from shared_core.local.task_table import CUSTOM, PIPELINE, RANKING, TABLE, WITHOUT_PIPELINE
 
 
 def check_model(call: LocalCall, task: str, asked: object) -> None:
@@ -28,52 +30,21 @@ def task(call: LocalCall) -> Any:
     request = call.request
     asked = request.operation
     if asked not in call.models.tasks:
+        named = "FOLDER or 'org/name'"
+        if asked in WITHOUT_PIPELINE:
+            named = "LocalTask(source, load, run)"
         raise call.unsupported(
             f"There is no model for {asked} in this process.",
-            f"Name one: LocalModels(tasks={{{asked!r}: FOLDER or 'org/name'}}), or leave local= "
-            "out and set HF_TOKEN to use the router.",
+            f"Name one: LocalModels(tasks={{{asked!r}: {named}}}), or leave local= out and set "
+            "HF_TOKEN to use the router.",
         )
     check_model(call, asked, request.model)
-    inputs, parameters = _given(call, asked)
-    model = task_model(call.models, asked, call.settings)
+    own = isinstance(call.models.tasks[asked], LocalTask)
+    row = CUSTOM if own else TABLE.get(asked, PIPELINE)
+    inputs, parameters = read(call, row.inputs)
+    model = task_model(call.models, asked, row, call.settings)
     call.headers[DEVICE_HEADER] = model.device
     return model.run(inputs, parameters)
-
-
-def _given(call: LocalCall, task: str) -> tuple[Any, dict[str, Any]]:
-    """Return the input of *task*, checked, and its parameters."""
-    files = task in IMAGE_TASKS or task in AUDIO_TASKS
-    if files and call.request.json is None:
-        return call.request.content or b"", {}  # the file itself
-    body = call.body()
-    inputs = body.get("inputs")
-    if task == ANSWERING:
-        inputs = _question(call, inputs)
-    elif not isinstance(inputs, str):
-        raise call.bad("inputs must be a text.", "inputs")
-    elif files:
-        inputs = _file(call, inputs)
-    return inputs, body.get("parameters") or {}
-
-
-def _file(call: LocalCall, inputs: str) -> bytes:
-    if inputs.startswith(("http://", "https://")):
-        raise call.unsupported(
-            "Models in this process fetch nothing from an address.",
-            "Pass the file itself: bytes or a path.",
-            param="inputs",
-        )
-    try:
-        return base64.b64decode(inputs, validate=True)
-    except ValueError:
-        raise call.bad("inputs must be a file in base64.", "inputs") from None
-
-
-def _question(call: LocalCall, inputs: Any) -> dict[str, str]:
-    names = ("question", "context")
-    if not isinstance(inputs, dict) or not all(isinstance(inputs.get(n), str) for n in names):
-        raise call.bad("inputs must have the texts question and context.", "inputs")
-    return {name: inputs[name] for name in names}
 
 
 def ranking(call: LocalCall) -> list[dict[str, Any]]:

@@ -26,11 +26,16 @@ from shared_core.local.embeddings import (
     openai_embeddings,
     sentence_similarity,
 )
-from shared_core.local.models import AUDIO_TASKS, IMAGE_TASKS, TASKS, LocalModels, name_of
+from shared_core.local.models import LocalModels, name_of
+from shared_core.local.task_table import hears, sees
+from shared_core.media.output import Media
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
+
+_ONE_MODEL = re.compile(r"/hf-inference/models/[^/]+(?:/[^/]+)?$")
+"""Path of a task of one model, whose name may be that of a route."""
 
 _CREATED = 1_767_225_600
 """2026-01-01, the ``created`` of the local models in the model list."""
@@ -175,10 +180,13 @@ def answered(call: LocalCall) -> WireResponse:
     started = time.monotonic()
     with call.naming():
         value = _handler(call)(call)
+    kind, content = "application/json", b""
+    if isinstance(value, Media):
+        kind, content = value.media_type, value.content
     return WireResponse(
         status=200,
-        headers=_headers("application/json", call),
-        content=pydantic_core.to_json(value),
+        headers=_headers(kind, call),
+        content=content or pydantic_core.to_json(value),
         url=call.request.url,
         elapsed=time.monotonic() - started,
     )
@@ -207,12 +215,13 @@ def _handler(call: LocalCall) -> _Handler:
     request = call.request
     path = unquote(urlsplit(request.url).path).rstrip("/")
     if request.method == "POST":
+        of_a_model = _ONE_MODEL.search(path) is not None
         for end, handler in _POST.items():
-            if path.endswith(end):
+            if path.endswith(end) and not of_a_model:
                 return handler
         if request.operation == "text-generation":
             return text_generation.generation
-        if request.operation in TASKS:
+        if (request.operation and of_a_model) or request.operation in call.models.tasks:
             return tasks.task
     if request.method == "GET" and re.search(r"/v1/models(?:/local/[^/]+)?$", path):
         return _models
@@ -239,9 +248,8 @@ def _models(call: LocalCall) -> Any:
 
 def _task_entry(task: str, name: str) -> dict[str, Any]:
     entry = _entry(name)
-    if task in IMAGE_TASKS or task in AUDIO_TASKS:
-        kind = "image" if task in IMAGE_TASKS else "audio"
-        entry["architecture"]["input_modalities"] = [kind]
+    if sees(task) or hears(task):
+        entry["architecture"]["input_modalities"] = ["image" if sees(task) else "audio"]
     return entry
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared_core.local.torch.parts import LocalParts
 from shared_core.local.torch.sound import samples
-from shared_core.local.torch.task_model import Parts, TaskModel, check_known
+from shared_core.local.torch.task_model import TaskModel, check_known
 
 RECOGNITION = "automatic-speech-recognition"
 _PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -19,7 +20,7 @@ _CLASSES = 5
 class AudioTask(TaskModel):
     """A model that is given the bytes of a recording; see :mod:`~shared_core.local.torch.sound`."""
 
-    def _load(self, parts: Parts) -> None:
+    def _load(self, parts: LocalParts) -> None:
         self._extractor = parts.load("AutoFeatureExtractor")
         others = {"feature_extractor": self._extractor}
         self._known = _PARAMETERS[self._task]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared_core.local.failures import INSTALL_MEDIA, missing_extra
 from shared_core.local.torch.loading import library
-from shared_core.local.torch.task_model import Parts, TaskModel, check_known
+from shared_core.local.torch.parts import LocalParts
+from shared_core.local.torch.pictures import picture, pillow
+from shared_core.local.torch.task_model import TaskModel, check_known
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
@@ -34,10 +34,10 @@ class ImageTask(TaskModel):
     """A model that is given the bytes of an image, in any format that Pillow reads."""
 
     def __init__(self, task: str, folder: Path, models: LocalModels) -> None:
-        _pillow()  # before anything is loaded
+        pillow()  # before anything is loaded
         super().__init__(task, folder, models)
 
-    def _load(self, parts: Parts) -> None:
+    def _load(self, parts: LocalParts) -> None:
         self._model = parts.model(_CLASSES[self._task])
         self._processor = parts.load("AutoImageProcessor")
         if self._task == DESCRIBING:
@@ -52,7 +52,7 @@ class ImageTask(TaskModel):
 
     def _answer(self, inputs: Any, parameters: dict[str, Any]) -> Any:
         check_known(self._task, parameters, _PARAMETERS[self._task])
-        return self._run(_image(inputs), **parameters)
+        return self._run(picture(inputs), **parameters)
 
     def _describe(
         self,
@@ -71,29 +71,3 @@ class ImageTask(TaskModel):
         with torch.inference_mode():
             made = self._model.generate(pixel_values=pixels, **wanted)
         return [{"generated_text": self._tokenizer.decode(made[0], skip_special_tokens=True)}]
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as exc:
-        raise missing_extra(exc, INSTALL_MEDIA) from None
-    return Image
-
-
-def _image(content: bytes) -> Any:
-    """Return the image in RGB, upright as its camera notes it.
-
-    Raises:
-        ValueError: It is none that Pillow can read.
-    """
-    pillow = _pillow()
-    from PIL import ImageOps
-
-    try:
-        image = ImageOps.exif_transpose(pillow.open(io.BytesIO(content))).convert("RGB")
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        raise ValueError(
-            f"the image cannot be read by Pillow ({len(content)} bytes): {type(error).__name__}"
-        ) from None
-    return image

@@ -9,7 +9,8 @@ from typing import Any
 from shared_core.local.embedder import too_long
 from shared_core.local.failures import LocalModelError
 from shared_core.local.torch.loading import library
-from shared_core.local.torch.task_model import Parts, TaskModel, check_known, longest_input
+from shared_core.local.torch.parts import LocalParts
+from shared_core.local.torch.task_model import TaskModel, check_known, longest_input
 
 LONGEST_PIECE = 384
 """Tokens of a piece with its question, when neither model nor call says less (SQuAD's custom)."""
@@ -38,7 +39,7 @@ class QuestionAnswering(TaskModel):
     pieces or pairs of tokens give counts once, with its best score.
     """
 
-    def _load(self, parts: Parts) -> None:
+    def _load(self, parts: LocalParts) -> None:
         self._tokenizer = parts.load("AutoTokenizer")
         self._model = parts.moved(parts.model("AutoModelForQuestionAnswering"))
         if not self._tokenizer.is_fast:

@@ -5,51 +5,16 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared_core.errors import BadRequestError, UnsupportedFeatureError
-from shared_core.local.torch.loading import computing, loading, prepare
+from shared_core.local.torch.answers import answer
+from shared_core.local.torch.loading import computing, library, loading, prepare
+from shared_core.local.torch.parts import LocalParts
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Loads the parts of one model from its folder.
-
-    Attributes:
-        transformers: The library.
-        folder: Where the model is.
-        device: To compute on; None is the library's own choice.
-        reading: Keywords for whatever is read from the folder.
-        weights: Further keywords for the weights.
-    """
-
-    transformers: Any
-    folder: Path
-    device: str | None
-    reading: Mapping[str, Any]
-    weights: Mapping[str, Any]
-
-    def load(self, kind: str) -> Any:
-        """Return a tokenizer or another part without weights, e.g. ``"AutoTokenizer"``."""
-        return getattr(self.transformers, kind).from_pretrained(self.folder, **self.reading)
-
-    def model(self, kind: str) -> Any:
-        """Return the model itself, on the CPU, e.g. ``"AutoModelForMaskedLM"``."""
-        found = getattr(self.transformers, kind)
-        return found.from_pretrained(self.folder, **self.reading, **self.weights).eval()
-
-    def moved(self, model: Any) -> Any:
-        """Return *model* on the device that was asked for."""
-        return model if self.device is None else model.to(self.device)
-
-    def pipeline(self, task: str, **parts: Any) -> Any:
-        """Return the library's pipeline of *task* with these parts."""
-        return self.transformers.pipeline(task, device=self.device, **parts)
 
 
 class TaskModel(ABC):
@@ -65,16 +30,16 @@ class TaskModel(ABC):
         LocalModelError: The folder or the device cannot be used.
     """
 
+    library = "transformers"
+    """What loads and runs it."""
     _model: Any
 
     def __init__(self, task: str, folder: Path, models: LocalModels) -> None:
         self._task = task
-        transformers, device, reading, weights = prepare("transformers", folder, models)
-        with loading(folder, "transformers"):
-            self._load(Parts(transformers, folder, device, reading, weights))
+        _, device, reading, weights = prepare(self.library, folder, models)
+        with loading(folder, self.library):
+            self._load(LocalParts(folder, device, reading, weights))
         self._lock = threading.Lock()
-        own_error = transformers.pipelines.PipelineException  # e.g. a text without a mask
-        self._refusals = (ValueError, TypeError, KeyError, own_error)
 
     @property
     def device(self) -> str:
@@ -82,7 +47,7 @@ class TaskModel(ABC):
         return str(self._model.device)
 
     def run(self, inputs: Any, parameters: Mapping[str, Any]) -> Any:
-        """Return the answer in hf-inference's form.
+        """Return the answer in hf-inference's form: a JSON value, or a ``Media``.
 
         Args:
             inputs: A text, question and context, or the bytes of a file, as the task has it.
@@ -94,17 +59,23 @@ class TaskModel(ABC):
             BadRequestError: The model cannot do it with this input and these parameters.
             InternalServerError: The model failed, e.g. for want of memory.
         """
-        with self._lock, computing("transformers"):
+        with self._lock, computing(self.library):
             try:
-                return _plain(self._answer(inputs, dict(parameters)))
-            except self._refusals as exc:
+                found = self._answer(inputs, dict(parameters))
+            except self._refusals() as exc:
                 raise BadRequestError(
                     f"{self._task} cannot be done with these arguments: {exc}", status_code=400
                 ) from exc
+            return answer(found)
 
     @abstractmethod
-    def _load(self, parts: Parts) -> None:
+    def _load(self, parts: LocalParts) -> None:
         """Load what the task needs; sets ``_model``."""
+
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        """Return the errors by which the library refuses an input or a parameter."""
+        own = library("transformers").pipelines.PipelineException  # e.g. a text without a mask
+        return (ValueError, TypeError, KeyError, own)
 
     @abstractmethod
     def _answer(self, inputs: Any, parameters: dict[str, Any]) -> Any:
@@ -132,12 +103,3 @@ def longest_input(tokenizer: Any, model: Any) -> int:
     """Return the tokens that a model takes; a huge number where nothing says."""
     limit: int = tokenizer.model_max_length
     return min(limit, getattr(model.config, "max_position_embeddings", None) or limit)
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* with Python's numbers in place of NumPy's."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.item() if hasattr(value, "item") else value

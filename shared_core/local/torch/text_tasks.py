@@ -7,7 +7,8 @@ from typing import Any
 
 from shared_core.local.embedder import too_long
 from shared_core.local.torch.loading import library
-from shared_core.local.torch.task_model import Parts, TaskModel, longest_input
+from shared_core.local.torch.parts import LocalParts
+from shared_core.local.torch.task_model import TaskModel, longest_input
 
 _CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -29,7 +30,7 @@ _WRITES = {
 class TextTask(TaskModel):
     """A model that is given one text."""
 
-    def _load(self, parts: Parts) -> None:
+    def _load(self, parts: LocalParts) -> None:
         self._tokenizer = parts.load("AutoTokenizer")
         self._model = parts.model(_CLASSES[self._task])
         if self._task in _WRITES:

@@ -13,6 +13,7 @@ from shared_core import (
     InvalidSettingError,
     LocalModelError,
     LocalModels,
+    LocalTask,
     ModelNotFoundError,
     RouterClient,
     UnsupportedFeatureError,
@@ -24,7 +25,12 @@ from shared_core.local.torch.loading import refuse_pickles
     ("options", "message"),
     [
         ({"backend": "onnx"}, "backend must be one of numpy, sentence-transformers: 'onnx'"),
-        ({"tasks": {"text-to-image": "x"}}, "tasks may name text-ranking"),
+        ({"tasks": {"text-to-image": "x"}}, r"no pipeline: say how by LocalTask\(source, load"),
+        ({"tasks": {"text-generation": "x"}}, "name its model by chat=: 'text-generation'"),
+        ({"tasks": {"sentence-similarity": "x"}}, "name its model by embeddings="),
+        ({"tasks": {"Fill Mask": "x"}}, "must name tasks of the Hub, such as 'fill-mask'"),
+        ({"tasks": {"text-ranking": LocalTask("x", str, str)}}, "takes a folder or a Hub id"),
+        ({"tasks": {"pose": LocalTask("", str, str)}}, r"tasks\['pose'\] must be a folder or a"),
         ({"tasks": "text-ranking"}, "must be a dict"),
         ({"tasks": {"text-ranking": 3}}, r"tasks\['text-ranking'\] must be a folder or a Hub id"),
         ({"chat": ""}, "chat must be a folder or a Hub id"),
@@ -70,7 +76,11 @@ def test_what_has_no_model_is_refused_with_the_way_to_name_one() -> None:
         with pytest.raises(UnsupportedFeatureError, match=r"tasks=\{'text-ranking'"):
             client.tasks.rerank("a", ["b"])
         with pytest.raises(UnsupportedFeatureError, match="Local mode cannot do this"):
-            client.tasks.image_segmentation(b"\x89PNG\r\n\x1a\n")
+            client.responses.create("Hello")
+        with pytest.raises(UnsupportedFeatureError, match=r"'text-to-image': LocalTask\(source"):
+            client.tasks.text_to_image("A lighthouse")
+        with pytest.raises(UnsupportedFeatureError, match=r"tasks=\{'mask-generation': FOLDER"):
+            client.tasks.call("mask-generation", file=b"\x89PNG\r\n\x1a\n")
         with pytest.raises(UnsupportedFeatureError, match=r"tasks=\{'image-classification'"):
             client.tasks.image_classification(b"\x89PNG\r\n\x1a\n")
         assert client.tasks.rerank("cat", ["feline", "stock"], method="sentence-similarity")
@@ -159,3 +169,18 @@ def test_the_reader_does_without_meaning_only_if_none_was_chosen(
     models = LocalModels(backend="sentence-transformers", dtype="float64")
     with RouterClient(local=models) as client, pytest.raises(ImportError, match="pip install"):
         client.chat.create("The dome opens at dusk. When does the dome open?")
+
+
+def test_a_task_of_ones_own_needs_two_functions() -> None:
+    with pytest.raises(InvalidSettingError, match="run of a LocalTask must be a function"):
+        LocalTask("org/name", str, "run")  # type: ignore[arg-type]
+    task = LocalTask("org/name@main", str, str)
+    with RouterClient(local=LocalModels(tasks={"pose-estimation": task})) as client:
+        assert [model.id for model in client.models.list()][-1] == "local/name"
+
+
+def test_a_model_may_have_the_name_of_a_route(tmp_path: Path) -> None:
+    folder = tmp_path / "similarity"
+    with RouterClient(local=LocalModels(tasks={"fill-mask": folder})) as client:
+        with pytest.raises(LocalModelError, match="There is no model folder"):
+            client.tasks.fill_mask("a [MASK]", model="local/similarity")

@@ -162,8 +162,8 @@ def test_parameters_without_effect_are_refused(tasks: dict[str, Path], image: An
         for parameters in ({"timeout": 3}, {"threshold": 0.5}):
             with pytest.raises(UnsupportedFeatureError, match="does not know the parameter"):
                 client.tasks.image_classification(image, extra_parameters=parameters)
-        with pytest.raises(UnsupportedFeatureError, match="Local mode cannot do this"):
-            client.tasks.image_segmentation(image)
+        with pytest.raises(UnsupportedFeatureError, match=r"tasks=\{'depth-estimation': FOLDER"):
+            client.tasks.depth_estimation(image)
 
 
 def test_without_pillow_the_error_names_the_command(

@@ -1,0 +1,112 @@
+"""What each kind of task reads from a request."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from shared_core.local.call import LocalCall
+from shared_core.local.task_table import Inputs
+from shared_core.media.kinds import sniff
+from shared_core.media.output import Media
+
+_SHORTEST_FILE = 32
+"""Bytes of the shortest text in base64 that is looked at as a file: no format has less."""
+
+
+def read(call: LocalCall, kind: Inputs) -> tuple[Any, dict[str, Any]]:
+    """Return the inputs of a task, checked, and its parameters.
+
+    Raises:
+        BadRequestError: They are not what the task reads.
+        UnsupportedFeatureError: A file is given by its address.
+    """
+    if call.request.json is None:  # a file as it stands
+        content = call.request.content or b""
+        return (content if kind != "anything" else _media(content)), {}
+    body = call.body()
+    return _READERS[kind](call, body), body.get("parameters") or {}
+
+
+def _text(call: LocalCall, body: dict[str, Any]) -> str:
+    inputs = body.get("inputs")
+    if not isinstance(inputs, str):
+        raise call.bad("inputs must be a text.", "inputs")
+    return inputs
+
+
+def _question(call: LocalCall, body: dict[str, Any]) -> dict[str, str]:
+    inputs, names = body.get("inputs"), ("question", "context")
+    if not isinstance(inputs, dict) or not all(isinstance(inputs.get(n), str) for n in names):
+        raise call.bad("inputs must have the texts question and context.", "inputs")
+    return {name: inputs[name] for name in names}
+
+
+def _file(call: LocalCall, body: dict[str, Any]) -> bytes:
+    return decoded(call, _text(call, body))
+
+
+def decoded(call: LocalCall, encoded: str) -> bytes:
+    """Return a file that stands in a request as base64.
+
+    Raises:
+        BadRequestError: It is no base64.
+        UnsupportedFeatureError: It is an address.
+    """
+    if encoded.startswith(("http://", "https://")):
+        raise call.unsupported(
+            "Models in this process fetch nothing from an address.",
+            "Pass the file itself: bytes or a path.",
+            param="inputs",
+        )
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        raise call.bad("inputs must be a file in base64.", "inputs") from None
+
+
+def _anything(call: LocalCall, body: dict[str, Any]) -> Any:
+    """Return the JSON value with its files as :class:`Media`."""
+    rest = {name: body[name] for name in body if name not in ("inputs", "parameters", "stream")}
+    inputs = body.get("inputs")
+    if "question" in rest:  # of an image, which may stand there twice
+        inputs = {"image": inputs, **rest}
+    return _with_files(inputs)
+
+
+def _with_files(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_files(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_files(item) for item in value]
+    return _maybe_file(value) if isinstance(value, str) else value
+
+
+def _maybe_file(text: str) -> str | Media:
+    """Return the file that *text* is: a data URL, or base64 of a file that is known."""
+    named = text[:5].lower() == "data:" and "," in text
+    encoded = text.partition(",")[2] if named else text
+    if len(encoded) * 3 // 4 < _SHORTEST_FILE and not named:
+        return text
+    # The first bytes tell, without decoding a long text that is none.
+    try:
+        if not named and sniff(base64.b64decode(encoded[:64], validate=True)) is None:
+            return text
+        content = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return text
+    return _media(content, text[5:].partition(";")[0] if named else None)
+
+
+def _media(content: bytes, told: str | None = None) -> Media:
+    return Media(content, sniff(content) or told or "application/octet-stream")
+
+
+_READERS: dict[Inputs, Callable[[LocalCall, dict[str, Any]], Any]] = {
+    "text": _text,
+    "question": _question,
+    "image": _file,
+    "sound": _file,
+    "anything": _anything,
+}

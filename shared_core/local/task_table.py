@@ -1,0 +1,93 @@
+"""Tasks that a model of this process can be given for: what each reads, and what runs it.
+
+Every other task is run by the pipeline of that name in transformers, or by a
+:class:`~shared_core.local.custom.LocalTask` of the caller's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Inputs = Literal["text", "question", "image", "sound", "anything"]
+"""What a task reads; :mod:`shared_core.local.task_inputs` has a reader for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """How one task is answered.
+
+    Attributes:
+        inputs: What it reads.
+        runner: Module and class in ``shared_core.local.torch`` that run its model.
+    """
+
+    inputs: Inputs
+    runner: str
+
+
+RANKING = "text-ranking"
+"""Has a route of its own, and runs in sentence-transformers."""
+
+_TEXT = TaskRow("text", "text_tasks:TextTask")
+_IMAGE = TaskRow("image", "image_tasks:ImageTask")
+_SOUND = TaskRow("sound", "audio_tasks:AudioTask")
+
+TABLE: dict[str, TaskRow] = {
+    "text-classification": _TEXT,
+    "token-classification": _TEXT,
+    "fill-mask": _TEXT,
+    "zero-shot-classification": _TEXT,
+    "summarization": _TEXT,
+    "translation": _TEXT,
+    "text2text-generation": _TEXT,
+    "question-answering": TaskRow("question", "question_answering:QuestionAnswering"),
+    "image-classification": _IMAGE,
+    "zero-shot-image-classification": _IMAGE,
+    "object-detection": _IMAGE,
+    "image-to-text": _IMAGE,
+    "audio-classification": _SOUND,
+    "automatic-speech-recognition": _SOUND,
+}
+"""Tasks with a runner of their own."""
+
+PIPELINE = TaskRow("anything", "pipeline_task:PipelineTask")
+"""Runs whatever else transformers has a pipeline for."""
+
+CUSTOM = TaskRow("anything", "custom_task:CustomTask")
+"""Runs a :class:`~shared_core.local.custom.LocalTask`."""
+
+NAMED_ELSEWHERE = {
+    "text-generation": "chat",
+    "image-text-to-text": "chat",
+    "feature-extraction": "embeddings",
+    "sentence-similarity": "embeddings",
+}
+"""Task -> the setting of ``LocalModels`` that names its model."""
+
+WITHOUT_PIPELINE = frozenset(
+    {
+        "text-to-image",
+        "image-to-image",
+        "image-text-to-image",
+        "text-to-video",
+        "image-to-video",
+        "image-text-to-video",
+        "text-to-3d",
+        "image-to-3d",
+        "audio-to-audio",
+        "tabular-classification",
+        "tabular-regression",
+    }
+)
+"""Tasks of clients that transformers has no pipeline for: only a LocalTask can answer them."""
+
+
+def sees(task: str) -> bool:
+    """Whether *task* reads an image."""
+    return task in TABLE and "image" in TABLE[task].inputs
+
+
+def hears(task: str) -> bool:
+    """Whether *task* reads a recording."""
+    return task in TABLE and TABLE[task].inputs == "sound"
