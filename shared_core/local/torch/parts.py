@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared_core.local.failures import LocalModelError
 from shared_core.local.torch.loading import library
 
 
@@ -69,14 +70,23 @@ class LocalParts:
         Args:
             task: Its name.
             **options: Parts that are loaded already, e.g. ``model=``; else those of the folder.
+
+        Raises:
+            LocalModelError: The folder has an adapter only.
         """
         if "model" not in options:
-            reading = dict(self.reading)
-            code = reading.pop("trust_remote_code", None)
+            self._refuse_adapter()
             options = {
-                "model": str(self.folder),
-                "trust_remote_code": code,
-                "model_kwargs": {**reading, **self.weights},
+                "model": str(self.folder),  # a folder, so nothing is asked of the Hub
+                "trust_remote_code": self.reading.get("trust_remote_code"),
+                "model_kwargs": dict(self.weights),
                 **options,
             }
         return self.transformers.pipeline(task, device=self.device, **options)
+
+    def _refuse_adapter(self) -> None:
+        if (self.folder / "adapter_config.json").exists():
+            raise LocalModelError(
+                f"{self.folder} is an adapter, whose own model would be downloaded.",
+                guidance="Merge it into its model (merge_and_unload of peft), and save that.",
+            )

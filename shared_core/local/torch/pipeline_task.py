@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FILE_FIELDS = ("image", "images", "audio", "video")
 """Fields of an input that pipelines take for a file."""
-_LOOSE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+_STAGES = ("preprocess", "_forward", "postprocess")
 
 
 class PipelineTask(TaskModel):
@@ -40,14 +40,13 @@ class PipelineTask(TaskModel):
         extractor = self._run.feature_extractor
         extractor = extractor or getattr(self._run.processor, "feature_extractor", None)
         self._rate: int | None = getattr(extractor, "sampling_rate", None)
+        self._known = _parameters(self._run)
         self._reads_files = bool(
             self._run.image_processor or self._run.feature_extractor or self._run.processor
         )
 
     def _answer(self, inputs: Any, parameters: dict[str, Any]) -> Any:
-        taken = inspect.signature(self._run._sanitize_parameters).parameters
-        if not any(each.kind in _LOOSE for each in taken.values()):
-            check_known(self._task, parameters, list(taken))
+        check_known(self._task, parameters, self._known)
         return self._run(self._opened(inputs, file=self._reads_files), **parameters)
 
     def _opened(self, value: Any, *, file: bool) -> Any:
@@ -79,3 +78,19 @@ class PipelineTask(TaskModel):
         if kind == "audio" and self._rate is not None:
             return samples(media.content, self._rate)
         raise ValueError(f"a file of type {media.media_type} cannot be given to this model")
+
+
+def _parameters(pipeline: Any) -> list[str]:
+    """Return the parameters that have an effect: others a pipeline leaves out in silence.
+
+    They are those that it names when it sorts them to its stages or, where it takes any there,
+    those that the stages name, after what one stage hands to the next.
+    """
+    found = inspect.signature(pipeline._sanitize_parameters).parameters.values()
+    named = [each.name for each in found if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(named) == len(found):
+        return named
+    for stage in _STAGES:
+        _, *rest = inspect.signature(getattr(pipeline, stage)).parameters.values()
+        named += [each.name for each in rest if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    return named

@@ -1,0 +1,131 @@
+"""Models that no pipeline runs, by two functions of the caller's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.torch_models import need
+
+need("torch", "transformers", "PIL")
+
+from shared_core import (  # noqa: E402
+    AsyncRouterClient,
+    BadRequestError,
+    InternalServerError,
+    LocalModelError,
+    LocalModels,
+    LocalParts,
+    LocalTask,
+    Media,
+    RouterClient,
+)
+from shared_core.local.torch.answers import png  # noqa: E402
+from tests.helpers import pipeline_models  # noqa: E402
+
+TASK = "keypoint-detection"
+loads: list[str] = []
+
+
+def load(parts: LocalParts) -> Any:
+    loads.append(parts.folder.name)
+    model = parts.moved(parts.model("AutoModelForKeypointDetection"))
+    return parts.load("AutoImageProcessor"), model
+
+
+def run(loaded: Any, image: Any, parameters: dict[str, Any]) -> Any:
+    if image == "wrong":
+        raise ValueError("no image")
+    processor, model = loaded
+    inputs = processor(image.to_pil(), return_tensors="pt").to(model.device)
+    found = model(**inputs)
+    if parameters.get("raw"):
+        return found
+    return {"keypoints": found.keypoints[0], "scores": found.scores[0], "given": parameters}
+
+
+def paint(loaded: Any, text: str, parameters: dict[str, Any]) -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", (parameters["width"], 3), text)
+
+
+def compare(loaded: Any, inputs: Any, parameters: dict[str, Any]) -> Any:
+    return [{"answer": f"{type(inputs['image']).__name__} {inputs['question']}", "score": 0.5}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pipeline_models.write_keypoints(tmp_path_factory.mktemp("models") / "points")
+
+
+@pytest.fixture(scope="module")
+def image() -> Any:
+    import numpy as np
+    from PIL import Image
+
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8))
+
+
+def test_it_answers_what_its_functions_say(folder: Path, image: Any) -> None:
+    import torch
+
+    loads.clear()
+    local = LocalModels(tasks={TASK: LocalTask(folder, load, run)}, device="cpu")
+    with RouterClient(local=local) as client:
+        found = client.tasks.call(TASK, file=image)
+        more = client.tasks.call(TASK, parameters={"threshold": 1}, file=image)
+    loaded = load(LocalParts(folder, "cpu", {}, {}))
+    with torch.inference_mode():
+        expected = run(loaded, png(image), {})
+    assert found["keypoints"] == expected["keypoints"].tolist()
+    assert found["keypoints"]
+    assert found["scores"] == expected["scores"].tolist()
+    assert more["given"] == {"threshold": 1}
+    assert loads == [folder.name] * 2  # once by the client
+
+
+@pytest.mark.anyio
+async def test_an_image_is_answered_as_a_file(folder: Path) -> None:
+    task = LocalTask(folder, load, paint)
+    async with AsyncRouterClient(local=LocalModels(tasks={"text-to-image": task})) as client:
+        found = await client.tasks.text_to_image("red", width=5)
+    assert isinstance(found, Media)
+    assert found.media_type == "image/png"
+    assert (found.to_pil().size, found.to_pil().getpixel((0, 0))) == ((5, 3), (255, 0, 0))
+
+
+def test_a_task_of_the_table_can_be_ones_own(folder: Path, image: Any) -> None:
+    task = LocalTask(folder, load, compare)
+    with RouterClient(local=LocalModels(tasks={"visual-question-answering": task})) as client:
+        found = client.tasks.visual_question_answering(image, "What is it?")
+    assert found[0].answer == "Media What is it?"
+
+
+def test_errors_of_its_functions_say_whose_they_are(folder: Path, image: Any) -> None:
+    def broken(parts: LocalParts) -> Any:
+        raise RuntimeError("no such layer")
+
+    local = LocalModels(
+        tasks={TASK: LocalTask(folder, load, run), "x": LocalTask(folder, broken, run)}
+    )
+    with RouterClient(local=local) as client:
+        with pytest.raises(BadRequestError, match=r"keypoint-detection cannot be done.*: no image"):
+            client.tasks.call(TASK, "wrong")
+        with pytest.raises(InternalServerError, match="AttributeError") as caught:
+            client.tasks.call(TASK, "no file at all")
+        assert isinstance(caught.value.__cause__, AttributeError)
+        with pytest.raises(LocalModelError, match="no such layer"):
+            client.tasks.call("x", "a")
+    assert caught.value.operation == TASK
+
+
+def test_an_answer_that_json_has_no_form_for_is_an_error(folder: Path, image: Any) -> None:
+    def odd(loaded: Any, inputs: Any, parameters: dict[str, Any]) -> Any:
+        return {"made": object()}
+
+    with RouterClient(local=LocalModels(tasks={TASK: LocalTask(folder, load, odd)})) as client:
+        with pytest.raises(InternalServerError, match="a object, for which JSON has no form"):
+            client.tasks.call(TASK, "a")
