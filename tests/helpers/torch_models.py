@@ -141,3 +141,31 @@ def write_random(folder: Path, head: str, **config: Any) -> Path:
     getattr(transformers, f"Bert{head}")(settings).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_writer(folder: Path) -> Path:
+    """Write a tiny BART with random weights and MiniLM's tokenizer, which turns text into text."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm_folder(), local_files_only=True)
+    config = transformers.BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_position_embeddings=64,
+        decoder_start_token_id=101,
+        forced_eos_token_id=102,
+        pad_token_id=0,
+        bos_token_id=101,
+        eos_token_id=102,
+    )
+    transformers.BartForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.torch_models import need, write_random
+from tests.helpers.torch_models import need, write_random, write_writer
 
 need("torch", "transformers", "sentence_transformers")
 
@@ -127,31 +127,10 @@ def test_fill_mask(tmp_path: Path) -> None:
 
 
 def test_writing_tasks_equal_the_models_own_words(tmp_path: Path) -> None:
-    import torch
-    from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
+    from transformers import AutoTokenizer, BartForConditionalGeneration
 
-    from tests.helpers.torch_models import minilm_folder
-
-    torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(minilm_folder(), local_files_only=True)
-    ends = {"pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102}
-    config = BartConfig(
-        vocab_size=len(tokenizer),
-        d_model=16,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        max_position_embeddings=64,
-        decoder_start_token_id=101,
-        forced_eos_token_id=102,
-        **ends,
-    )
-    model = BartForConditionalGeneration(config).eval()
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(write_writer(tmp_path))
+    model = BartForConditionalGeneration.from_pretrained(tmp_path).eval()
     made = model.generate(tokenizer(TEXTS[0], return_tensors="pt")["input_ids"], max_length=9)
     expected = tokenizer.decode(made[0], skip_special_tokens=True)
     options: dict[str, Any] = {"generate_parameters": {"max_length": 9}}
