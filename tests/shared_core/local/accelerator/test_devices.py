@@ -62,16 +62,17 @@ def test_the_accelerator_refuses_what_a_gpu_refuses() -> None:
     assert (there + there).tolist() == [2.0, 2.0]
 
 
-def test_embeddings(minilm: Path) -> None:
+def test_embeddings() -> None:
     cpu, there = _both(
         lambda client: client.embeddings.create(TEXTS),
-        embeddings=minilm,
+        embeddings=torch_models.minilm_folder(),
         backend="sentence-transformers",
     )
     assert there.vectors == pytest.approx(cpu.vectors, abs=1e-6)
 
 
-def test_rerank(ranker: Path) -> None:
+def test_rerank(tmp_path: Path) -> None:
+    ranker = _random("ForSequenceClassification", num_labels=1)(tmp_path / "ranker")
     cpu, there = _both(
         lambda client: client.tasks.rerank("When?", TEXTS), tasks={"text-ranking": ranker}
     )
@@ -80,7 +81,8 @@ def test_rerank(ranker: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.8, "seed": 3, "max_tokens": 12}])
-def test_chat(taught: Path, options: dict[str, Any]) -> None:
+def test_chat(options: dict[str, Any], tmp_path: Path) -> None:
+    taught = torch_models.write_taught(tmp_path / "taught")
     cpu, there = _both(lambda client: client.chat.create("Hello", **options), chat=taught)
     assert there.text == cpu.text != ""
     with RouterClient(local=LocalModels(chat=taught, device=DEVICE)) as client:
@@ -222,7 +224,7 @@ def test_half_precision(dtype: str, tmp_path: Path) -> None:
     write, ask = CASES["image-classification"]
     tasks = {"image-classification": write(tmp_path / "model")}
     cpu, there = _both(lambda client: ask(client.tasks), tasks=tasks, dtype=dtype)
-    assert _same(there, cpu, within=0.01)
+    assert _same(there, cpu, within=0.05)
 
 
 def _same(one: Any, other: Any, within: float = 1e-5) -> bool:
