@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from shared_core.errors import ProviderNotBillableError as ProviderNotBillableError
     from shared_core.errors import ProxyAuthenticationError as ProxyAuthenticationError
     from shared_core.errors import ProxyError as ProxyError
+    from shared_core.errors import ProxyUnavailableError as ProxyUnavailableError
     from shared_core.errors import RateLimiterRejectedError as RateLimiterRejectedError
     from shared_core.errors import RateLimitError as RateLimitError
     from shared_core.errors import RedirectRefusedError as RedirectRefusedError
@@ -321,6 +322,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ProviderNotBillableError",
         "ProxyAuthenticationError",
         "ProxyError",
+        "ProxyUnavailableError",
         "RateLimitError",
         "RateLimiterRejectedError",
         "RedirectRefusedError",

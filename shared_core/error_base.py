@@ -307,10 +307,39 @@ class ConnectFailedError(APIConnectionError):
 
 
 class ProxyError(APIConnectionError):
-    """The proxy did not answer or refused."""
+    """The proxy refused to open the way, e.g. with 403 or 407; nothing reached the server.
+
+    Attributes:
+        proxy_status: Status that the proxy answered with, None if it did not answer.
+        retry_after: Seconds that the proxy asks to wait, when it says so.
+    """
 
     guidance = "Check proxy=, or the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
     retryable = False
+    failover = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        proxy_status: int | None = None,
+        retry_after: float | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.proxy_status = proxy_status
+        self.retry_after = retry_after
+
+
+class ProxyUnavailableError(ProxyError):
+    """The proxy cannot open the way now: no answer from it, or 408, 429, 502, 503, 504 ..."""
+
+    guidance = (
+        "Try again, or set max_retries; nothing reached the server. If it persists, check proxy=, "
+        "or the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+    )
+    retryable = True
+    failover = True
 
 
 class TLSError(APIConnectionError):

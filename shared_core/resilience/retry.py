@@ -30,6 +30,7 @@ from shared_core.errors import (
     GatewayTimeoutError,
     InvalidSettingError,
     NameResolutionError,
+    ProxyError,
     RateLimitError,
     RejectedError,
     RequestTimeoutError,
@@ -153,7 +154,7 @@ def never_done(error: APIError) -> bool:
         return not error.maybe_processed
     if isinstance(error, APITimeoutError):
         return error.phase in ("connect", "pool")
-    return isinstance(error, ConnectFailedError | NameResolutionError)
+    return isinstance(error, ConnectFailedError | NameResolutionError | ProxyError)
 
 
 def maybe_done(error: APIError) -> bool:

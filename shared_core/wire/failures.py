@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from dataclasses import dataclass, replace
@@ -21,12 +22,13 @@ from shared_core.errors import (
     ErrorContext,
     NameResolutionError,
     ProxyError,
+    ProxyUnavailableError,
     RedirectRefusedError,
     ResponseTooLargeError,
     TLSError,
 )
 from shared_core.wire.deadline import Deadline, monotonic
-from shared_core.wire.transport.faults import Fault, Phase, reason_of
+from shared_core.wire.transport.faults import Fault, Phase, passing_status, reason_of
 
 if TYPE_CHECKING:
     from shared_core.config.settings import Settings
@@ -156,8 +158,12 @@ def _unreachable(fault: Fault, call: Call) -> APIError:
         advice = None
         if fault.status in (401, 407):
             advice = "Put the user and password for the proxy into proxy=."
-        return ProxyError(
-            f"{named} did not open the way to {host}: {reason}", **call.context(guidance=advice)
+        kind = ProxyUnavailableError if fault.passing else ProxyError
+        return kind(
+            f"{named} did not open the way to {host}: {reason}",
+            proxy_status=fault.status or None,
+            retry_after=_asked_wait(fault),
+            **call.context(guidance=advice),
         )
     if fault.kind == "tls":
         return TLSError(
@@ -169,6 +175,18 @@ def _unreachable(fault: Fault, call: Call) -> APIError:
         advice = "Only public addresses are fetched; allow_private_urls=True allows the others."
     return ConnectFailedError(
         f"cannot connect to {host}: {reason}", **call.context(guidance=advice)
+    )
+
+
+def _asked_wait(fault: Fault) -> float | None:
+    """Return the seconds that a proxy asks to wait, or None."""
+    if not fault.headers:
+        return None
+    from shared_core.error_parsing import retry_after
+
+    return retry_after(
+        fault.status,
+        {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in fault.headers},
     )
 
 
@@ -267,6 +285,10 @@ _NO_MORE = ("disconnected", "closed")
 """Words of h11 and httpcore for a connection that ended, among those for broken HTTP."""
 
 
+_PROXY_STATUS = re.compile(r"([1-5]\d\d) ")
+"""How httpcore begins its words for a proxy that answered CONNECT with a status."""
+
+
 def _guess(exc: BaseException, phase: Phase) -> Fault:
     """Return the facts as far as an exception of a foreign transport tells them."""
     causes = _causes(exc)
@@ -279,7 +301,10 @@ def _guess(exc: BaseException, phase: Phase) -> Fault:
         return Fault("timeout", phase, answered=answered)
     reason = reason_of(causes[-1] if isinstance(causes[-1], OSError) else exc)
     if isinstance(exc, httpx.ProxyError | httpcore.ProxyError):
-        return Fault("proxy", "connect", reason, unsent=True)
+        said = _PROXY_STATUS.match(reason)
+        status = int(said[1]) if said else 0
+        passing = passing_status(status)
+        return Fault("proxy", "connect", reason, unsent=True, status=status, passing=passing)
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return Fault("tls", "connect", reason, unsent=True)
     if any(isinstance(cause, socket.gaierror) for cause in causes):

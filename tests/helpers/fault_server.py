@@ -579,7 +579,10 @@ def _times(count: int | None) -> Iterator[None]:
 
 
 class ProxyServer(_Base):
-    """An HTTP proxy: CONNECT tunnels and absolute-form requests, with Basic auth if wanted."""
+    """An HTTP proxy: CONNECT tunnels and absolute-form requests, with Basic auth if wanted.
+
+    ``faults`` are raw answers to the first requests; an empty one closes the connection.
+    """
 
     def __init__(
         self,
@@ -587,11 +590,13 @@ class ProxyServer(_Base):
         auth: tuple[str, str] | None = None,
         connect_to: tuple[str, int] | None = None,
         refuse: int | None = None,
+        faults: Iterable[bytes] = (),
     ) -> None:
         super().__init__()
         self._auth = auth
         self._connect_to = connect_to
         self._refuse = refuse
+        self._faults = list(faults)
         self.tunnels: list[str] = []
 
     def serve(self, key: int, sock: socket.socket) -> None:
@@ -603,6 +608,9 @@ class ProxyServer(_Base):
         if not self._allowed(request):
             denied = {"proxy-authenticate": 'Basic realm="proxy"', "content-length": "0"}
             sock.sendall(head(407, denied))
+            return
+        if self._faults:
+            sock.sendall(self._faults.pop(0))
             return
         if self._refuse is not None:
             sock.sendall(head(self._refuse, {"content-length": "0"}))

@@ -21,10 +21,9 @@ import httpx
 from shared_core.wire.deadline import Deadline
 from shared_core.wire.transport.async_connection import AsyncConnection, dial
 from shared_core.wire.transport.faults import (
-    Fault,
     ProtocolFault,
-    ProxyFault,
     connect_fault,
+    silent_proxy,
     timeout_fault,
 )
 from shared_core.wire.transport.http1 import Exchange
@@ -36,6 +35,7 @@ from shared_core.wire.transport.route import (
     connect_head,
     literal_addresses,
     looked_up,
+    not_a_proxy,
     origin_of,
     refuse_private,
     refused_tunnel,
@@ -176,7 +176,7 @@ class AsyncConnectionPool:
         connection.send(written(exchange, request, origin, proxy, await _joined(request.stream)))
         await connection.read_head(deadline)
         if proxy is not None and not origin.secure and exchange.status == 407:
-            raise refused_tunnel(407, proxy)
+            raise refused_tunnel(exchange, proxy)
         return exchange
 
     # --- slots --------------------------------------------------------------------------
@@ -282,18 +282,20 @@ class AsyncConnectionPool:
         assert proxy is not None and origin is not None
         connection.exchange = exchange = Exchange(self._options.max_header_bytes)
         target, headers = connect_head(origin, proxy)
-        reason = None
+        problem: Exception | None = None
         try:
             connection.send(exchange.request(b"CONNECT", target, headers, b""))
             await connection.read_head(limit)
         except httpcore.TimeoutException:
-            reason = "timed out"
-        except (httpcore.NetworkError, ProtocolFault) as exc:
-            reason = str(exc)
-        if reason is not None:
-            raise ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label))
+            problem = silent_proxy("timed out", proxy.label)
+        except httpcore.NetworkError as exc:
+            problem = silent_proxy(str(exc), proxy.label)
+        except ProtocolFault as exc:
+            problem = not_a_proxy(exc, proxy)
+        if problem is not None:
+            raise problem
         if not 200 <= exchange.status < 300:
-            raise refused_tunnel(exchange.status, proxy)
+            raise refused_tunnel(exchange, proxy)
 
     # --- release ------------------------------------------------------------------------
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import httpcore
 
 Kind = Literal["dns", "connect", "tls", "proxy", "timeout", "lost", "protocol", "header", "private"]
+_LASTING = (501, 505, 506, 508, 510, 511)
+"""Statuses from 500 on that a repetition does not heal (RFC 9110, 2774, 5842, 6585)."""
+
 Phase = Literal["pool", "connect", "send", "head", "body"]
 
 
@@ -31,6 +35,8 @@ class Fault:
         answered: Whether at least one byte of the answer had come.
         proxy: ``host:port`` of the proxy, when it is to blame.
         status: Status that a proxy answered with.
+        headers: Response headers that came with it.
+        passing: Whether a proxy may open the way a moment later.
     """
 
     kind: Kind
@@ -41,6 +47,8 @@ class Fault:
     answered: bool = False
     proxy: str = ""
     status: int = 0
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    passing: bool = False
 
 
 class _Faulty(Exception):
@@ -94,18 +102,26 @@ def timeout_fault(phase: Phase, *, unsent: bool = False) -> _Faulty:
 def connect_fault(exc: OSError, proxy: str = "") -> _Faulty:
     """Return the exception for an *exc* met while connecting."""
     if isinstance(exc, TimeoutError) and not isinstance(exc, ssl.SSLError):
-        if proxy:
-            return ProxyFault(Fault("proxy", "connect", "timed out", unsent=True, proxy=proxy))
-        return timeout_fault("connect")
+        return silent_proxy("timed out", proxy) if proxy else timeout_fault("connect")
     reason = reason_of(exc)
     if proxy:
-        return ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy))
+        return silent_proxy(reason, proxy)
     kind: Kind = "connect"
     if isinstance(exc, socket.gaierror):
         kind = "dns"
     elif isinstance(exc, ssl.SSLError | ssl.CertificateError):
         kind = "tls"
     return ConnectFault(Fault(kind, "connect", reason, unsent=True))
+
+
+def passing_status(status: int) -> bool:
+    """Return whether a proxy that answered *status* may open the way a moment later."""
+    return status in (408, 429) or (status >= 500 and status not in _LASTING)
+
+
+def silent_proxy(reason: str, proxy: str) -> ProxyFault:
+    """Return the exception for a *proxy* that gave no answer, for *reason*."""
+    return ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy, passing=True))
 
 
 def private_fault(address: str) -> ConnectFault:

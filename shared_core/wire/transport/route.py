@@ -12,7 +12,13 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 
 from shared_core.errors import InvalidSettingError
-from shared_core.wire.transport.faults import Fault, ProxyFault, private_fault
+from shared_core.wire.transport.faults import (
+    Fault,
+    ProtocolFault,
+    ProxyFault,
+    passing_status,
+    private_fault,
+)
 from shared_core.wire.transport.http1 import Exchange, RawHeaders
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
@@ -209,10 +215,26 @@ def connect_head(origin: Origin, proxy: Proxy) -> tuple[bytes, RawHeaders]:
     return target, headers
 
 
-def refused_tunnel(status: int, proxy: Proxy) -> ProxyFault:
-    """Return the exception for a proxy that answered CONNECT with *status*."""
+def refused_tunnel(exchange: Exchange, proxy: Proxy) -> ProxyFault:
+    """Return the exception for a proxy that did not open a tunnel, but answered *exchange*."""
+    status = exchange.status
     refused = status in (401, 407)  # tinyproxy answers 401 to a wrong password
     reason = f"it wants other credentials ({status})" if refused else f"it answered {status}"
     return ProxyFault(
-        Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label, status=status)
+        Fault(
+            "proxy",
+            "connect",
+            reason,
+            unsent=True,
+            proxy=proxy.label,
+            status=status,
+            headers=exchange.headers,
+            passing=passing_status(status),
+        )
     )
+
+
+def not_a_proxy(fault: ProtocolFault, proxy: Proxy) -> ProxyFault:
+    """Return the exception for what answered CONNECT in no HTTP: something else listens there."""
+    reason = fault.fault.reason
+    return ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label))

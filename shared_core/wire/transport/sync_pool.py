@@ -18,9 +18,8 @@ import httpx
 
 from shared_core.wire.deadline import Deadline
 from shared_core.wire.transport.faults import (
-    Fault,
     ProtocolFault,
-    ProxyFault,
+    silent_proxy,
     timeout_fault,
 )
 from shared_core.wire.transport.http1 import Exchange
@@ -28,6 +27,7 @@ from shared_core.wire.transport.options import BODY, PoolOptions, deadline_of
 from shared_core.wire.transport.route import (
     Origin,
     connect_head,
+    not_a_proxy,
     origin_of,
     refuse_private,
     refused_tunnel,
@@ -153,7 +153,7 @@ class ConnectionPool:
         )
         connection.read_head(deadline)
         if proxy is not None and not origin.secure and exchange.status == 407:
-            raise refused_tunnel(407, proxy)
+            raise refused_tunnel(exchange, proxy)
         return exchange
 
     def _connected(self, origin: Origin, deadline: Deadline) -> Connection:
@@ -207,18 +207,20 @@ class ConnectionPool:
         assert proxy is not None
         connection.exchange = exchange = Exchange(self._options.max_header_bytes)
         target, headers = connect_head(connection.origin, proxy)
-        reason = None
+        problem: Exception | None = None
         try:
             connection.send(exchange.request(b"CONNECT", target, headers, b""), limit)
             connection.read_head(limit)
         except httpcore.TimeoutException:
-            reason = "timed out"
-        except (httpcore.NetworkError, ProtocolFault) as exc:
-            reason = str(exc)
-        if reason is not None:
-            raise ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy.label))
+            problem = silent_proxy("timed out", proxy.label)
+        except httpcore.NetworkError as exc:
+            problem = silent_proxy(str(exc), proxy.label)
+        except ProtocolFault as exc:
+            problem = not_a_proxy(exc, proxy)
+        if problem is not None:
+            raise problem
         if not 200 <= exchange.status < 300:
-            raise refused_tunnel(exchange.status, proxy)
+            raise refused_tunnel(exchange, proxy)
 
     # --- release ------------------------------------------------------------------------
 

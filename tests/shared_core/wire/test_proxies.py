@@ -1,0 +1,196 @@
+"""Proxies: which failures pass, which are final, and how many requests a call makes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from shared_core import (
+    AsyncRouterClient,
+    Failover,
+    FailoverEndpoint,
+    ProxyError,
+    ProxyUnavailableError,
+    Resilience,
+    RetryPolicy,
+    RouterClient,
+)
+from shared_core.config.settings import TLSSettings
+from tests.helpers.fault_server import Certificates, FaultServer, ProxyServer, head
+from tests.shared_core.resilience.helpers import GOOD, PATH
+from tests.shared_core.wire.conftest import Caller
+from tests.shared_core.wire.test_connections import free_port
+
+QUICK = RetryPolicy(max_retries=2, initial_delay=0.001)
+
+
+def refusal(status: int, **headers: str) -> bytes:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return head(status, {"content-length": "0", **named})
+
+
+PASSING = {
+    "502": refusal(502),
+    "503": refusal(503),
+    "504": refusal(504),
+    "500": refusal(500),
+    "429": refusal(429),
+    "dropped": b"",
+    "cut": b"HTTP/1.1 200 Conn",
+}
+FINAL = {
+    "403": refusal(403),
+    "404": refusal(404),
+    "407": refusal(407, proxy_authenticate='Basic realm="p"'),
+    "501": refusal(501),
+    "302": refusal(302, location="http://login.test/"),
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+}
+
+
+class Asked:
+    """One chat through a proxy to a TLS server, with either client."""
+
+    def __init__(self, kind: str, server: FaultServer, ca_file: str) -> None:
+        self.kind = kind
+        self.options: dict[str, Any] = {
+            "base_url": f"https://router.test:{server.port}/v1",
+            "api_key": "k",
+            "tls": TLSSettings(ca_file=ca_file),
+        }
+
+    def chat(self, proxy: ProxyServer, **options: Any) -> Any:
+        """Return the answer or the error of one call."""
+        how = {**self.options, "proxy": f"http://127.0.0.1:{proxy.port}", **options}
+        if self.kind == "async":
+            return asyncio.run(self._achat(how))
+        with RouterClient("a/b", **how) as client:
+            try:
+                return client.chat.create("ping")
+            except Exception as error:
+                return error
+
+    async def _achat(self, how: dict[str, Any]) -> Any:
+        async with AsyncRouterClient("a/b", **how) as client:
+            try:
+                return await client.chat.create("ping")
+            except Exception as error:
+                return error
+
+
+@pytest.fixture
+def secure(certificates: Certificates) -> Any:
+    with FaultServer(tls=certificates.server("router.test")) as server:
+        server.on(PATH, GOOD)
+        yield server
+
+
+@pytest.fixture(params=["sync", "async"])
+def asked(request: pytest.FixtureRequest, secure: FaultServer, ca_file: str) -> Asked:
+    return Asked(request.param, secure, ca_file)
+
+
+def through(server: FaultServer, *faults: bytes) -> ProxyServer:
+    return ProxyServer(connect_to=("127.0.0.1", server.port), faults=faults)
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_passing_fault_is_repeated_if_asked_for(
+    asked: Asked, secure: FaultServer, fault: str
+) -> None:
+    with through(secure, PASSING[fault], PASSING[fault]) as proxy:
+        assert asked.chat(proxy, retry=QUICK).text == "pong"
+        assert len(proxy.requests) == 3
+    assert len(secure.requests) == 1
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_default_client_asks_once(asked: Asked, secure: FaultServer, fault: str) -> None:
+    with through(secure, PASSING[fault]) as proxy:
+        error = asked.chat(proxy)
+        assert len(proxy.requests) == 1
+    assert type(error) is ProxyUnavailableError
+    assert error.proxy_status == (int(fault) if fault.isdigit() else None)
+    assert error.retryable
+    assert f"the proxy 127.0.0.1:{proxy.port}" in str(error)
+    assert secure.accepted == 0
+
+
+@pytest.mark.parametrize("fault", FINAL)
+def test_a_refusal_is_final(asked: Asked, secure: FaultServer, fault: str) -> None:
+    elsewhere = FailoverEndpoint("https://other.test/v1", api_key="k")
+    here = FailoverEndpoint(asked.options["base_url"], api_key="k")
+    policy = Resilience(retry=QUICK, failover=Failover([here, elsewhere]))
+    with through(secure, FINAL[fault]) as proxy:
+        error = asked.chat(proxy, resilience=policy)
+        assert len(proxy.requests) == 1
+    assert type(error) is ProxyError
+    assert error.proxy_status == (int(fault) if fault.isdigit() else None)
+    assert secure.accepted == 0
+
+
+def test_another_endpoint_is_tried(asked: Asked, secure: FaultServer) -> None:
+    here = asked.options["base_url"]
+    endpoints = [
+        FailoverEndpoint("https://down.test/v1", api_key="k", name="first"),
+        FailoverEndpoint(here, api_key="k", name="second"),
+    ]
+    for rule in ("unreachable", "unavailable"):
+        with through(secure, refusal(503)) as proxy:
+            policy = Resilience(failover=Failover(endpoints, rule=rule))
+            assert asked.chat(proxy, resilience=policy).endpoint == "second"
+            assert proxy.requests[0].target == "down.test:443"
+
+
+def test_the_wait_that_the_proxy_asks_for(asked: Asked, secure: FaultServer) -> None:
+    with through(secure, refusal(503, retry_after="86400")) as proxy:
+        error = asked.chat(proxy, retry=QUICK)
+        assert len(proxy.requests) == 1
+    assert error.retry_after == 86400
+    assert "86400 s" in str(error)
+    with through(secure, refusal(503, retry_after="0.2")) as proxy:
+        assert asked.chat(proxy, retry=QUICK).text == "pong"
+        assert len(proxy.requests) == 2
+    with through(secure, refusal(503, retry_after="1e400")) as proxy:
+        assert asked.chat(proxy).retry_after is None
+
+
+def test_careful_retries_repeat_too(asked: Asked, secure: FaultServer) -> None:
+    """Nothing reached the server, so no answer can have been lost."""
+    careful = RetryPolicy(max_retries=1, initial_delay=0.001, repeat_lost_answers=False)
+    with through(secure, refusal(504)) as proxy:
+        assert asked.chat(proxy, retry=careful).text == "pong"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_away_may_come_back(caller: Caller, scheme: str) -> None:
+    caller.configure(proxy=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ProxyUnavailableError, match="Connection refused") as caught:
+        caller.send(f"{scheme}://router.test/x")
+    assert caught.value.proxy_status is None
+
+
+def test_a_silent_proxy_may_answer_later(caller: Caller) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        caller.configure(proxy=f"http://127.0.0.1:{port}", connect_timeout=0.2)
+        with pytest.raises(ProxyUnavailableError, match="timed out"):
+            caller.send("https://router.test/x")
+    assert caller.seconds < 2
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, ProxyUnavailableError), (403, ProxyError)])
+def test_the_status_is_known_through_a_client_of_the_users(
+    secure: FaultServer, status: int, kind: type[ProxyError]
+) -> None:
+    with ProxyServer(refuse=status) as proxy:
+        with httpx.Client(proxy=f"http://127.0.0.1:{proxy.port}") as own:
+            client = RouterClient("a/b", base_url="https://router.test/v1", http_client=own)
+            with pytest.raises(ProxyError) as caught:
+                client.chat.create("ping")
+    assert type(caught.value) is kind
+    assert caught.value.proxy_status == status
