@@ -59,7 +59,7 @@ ATTRIBUTES = """\
 | `APIError` | `operation`, `model`, `provider`, `host`, `url`, `request_id`, `attempts`, \
 `elapsed` |
 | `APIStatusError` | `status_code`, `code`, `type`, `param`, `server_message`, `body`, `headers`, \
-`retry_after`, `inference_provider` |
+`retry_after`, `inference_provider`, `intermediary` |
 | `ModelLoadingError` | `estimated_time` |
 | `APITimeoutError` | `phase`, `timeout`; also a `TimeoutError` |
 | `APIConnectionError` | also a `ConnectionError`; `ConnectionLostError` has `maybe_processed` |

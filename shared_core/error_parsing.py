@@ -19,6 +19,7 @@ from typing import Any
 
 from shared_core.error_base import clean, host_of, redact, safe_headers, shorten
 from shared_core.error_classify import Facts, classify
+from shared_core.error_intermediary import Intermediary, intermediary_of
 from shared_core.error_status import APIStatusError, ModelLoadingError
 
 MAX_SERVER_MESSAGE = 2000
@@ -77,9 +78,14 @@ def build(
     asked = None if inside else retry_after(facts.status, headers)
     wait = estimated if asked is None else asked
     advice = _with_sources(guidance or kind.guidance, facts.status, sources)
+    maker = None if inside else intermediary_of(headers)
+    if maker is not None:
+        advice = _NOT_THE_SERVER
     text = facts.message or ""
     return kind(
-        _headline(facts, inside) + (f": {text}" if text else ""),
+        _headline(facts, inside)
+        + ("" if maker is None else reply.safe(_made_by(maker)))
+        + (f": {text}" if text else ""),
         status_code=facts.status,
         guidance=advice if wait is None else f"The server asks to wait {_shown(wait)} s. {advice}",
         operation=operation,
@@ -95,6 +101,7 @@ def build(
         headers={name: reply.safe(value) for name, value in safe_headers(headers).items()},
         retry_after=wait,
         inference_provider=_header(headers, "x-inference-provider", reply.safe),
+        intermediary=None if maker is None else clean(reply.safe(shorten(maker.name, 100))),
         **extra,
     )
 
@@ -110,6 +117,16 @@ def _headline(facts: Facts, inside: bool) -> str:
         phrase = f"status {facts.status}"
     place = f" from {shorten(facts.host, 80)}" if facts.host else ""
     return f"error inside a 200{place} ({phrase})" if inside else f"{phrase}{place}"
+
+
+_NOT_THE_SERVER = (
+    "A proxy or gateway on the way made this answer. If it is your own proxy, check proxy=, or the "
+    "environment variables HTTP_PROXY and NO_PROXY, and ask its operator."
+)
+
+
+def _made_by(maker: Intermediary) -> str:
+    return f", made by the proxy or gateway {shorten(maker.name, 80)} ({shorten(maker.error, 80)})"
 
 
 _CONCERNED = {

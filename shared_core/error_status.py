@@ -27,6 +27,7 @@ class StatusContext(ErrorContext, total=False):
     headers: Mapping[str, str]
     retry_after: float | None
     inference_provider: str | None
+    intermediary: str | None
 
 
 class APIStatusError(APIError):
@@ -42,6 +43,8 @@ class APIStatusError(APIError):
         headers: Response headers with lower-case names, redacted, without cookies.
         retry_after: Seconds that the server asks to wait, or None.
         inference_provider: Who served the call (``x-inference-provider``), or None.
+        intermediary: Name of the proxy or gateway that made the answer in the server's place,
+            where ``Proxy-Status`` (RFC 9209) or Squid's own header says so; else None.
     """
 
     guidance = "The server refused the request; its reason is above."
@@ -59,6 +62,7 @@ class APIStatusError(APIError):
         self.headers = dict(context.get("headers") or {})
         self.retry_after = context.get("retry_after")
         self.inference_provider = context.get("inference_provider")
+        self.intermediary = context.get("intermediary")
 
     def _facts(self) -> list[str]:
         facts = super()._facts()

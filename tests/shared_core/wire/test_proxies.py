@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from shared_core import (
+    APIStatusError,
     AsyncRouterClient,
     Failover,
     FailoverEndpoint,
@@ -20,8 +21,10 @@ from shared_core import (
     RouterClient,
 )
 from shared_core.config.settings import TLSSettings
+from shared_core.error_intermediary import intermediary_of
+from shared_core.errors import from_response
 from tests.helpers.fault_server import Certificates, FaultServer, ProxyServer, head
-from tests.shared_core.resilience.helpers import GOOD, PATH
+from tests.shared_core.resilience.helpers import GOOD, PATH, failing
 from tests.shared_core.wire.conftest import Caller
 from tests.shared_core.wire.test_connections import free_port
 
@@ -53,9 +56,9 @@ FINAL = {
 
 
 class Asked:
-    """One chat through a proxy to a TLS server, with either client."""
+    """One chat through a proxy, with either client; to a TLS server if not said otherwise."""
 
-    def __init__(self, kind: str, server: FaultServer, ca_file: str) -> None:
+    def __init__(self, kind: str, server: FaultServer, ca_file: str | None = None) -> None:
         self.kind = kind
         self.options: dict[str, Any] = {
             "base_url": f"https://router.test:{server.port}/v1",
@@ -90,8 +93,13 @@ def secure(certificates: Certificates) -> Any:
 
 
 @pytest.fixture(params=["sync", "async"])
-def asked(request: pytest.FixtureRequest, secure: FaultServer, ca_file: str) -> Asked:
-    return Asked(request.param, secure, ca_file)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def asked(kind: str, secure: FaultServer, ca_file: str) -> Asked:
+    return Asked(kind, secure, ca_file)
 
 
 def through(server: FaultServer, *faults: bytes) -> ProxyServer:
@@ -183,14 +191,93 @@ def test_a_silent_proxy_may_answer_later(caller: Caller) -> None:
     assert caller.seconds < 2
 
 
-@pytest.mark.parametrize(("status", "kind"), [(503, ProxyUnavailableError), (403, ProxyError)])
+@pytest.mark.parametrize(("status", "wanted"), [(503, ProxyUnavailableError), (403, ProxyError)])
 def test_the_status_is_known_through_a_client_of_the_users(
-    secure: FaultServer, status: int, kind: type[ProxyError]
+    secure: FaultServer, status: int, wanted: type[ProxyError]
 ) -> None:
     with ProxyServer(refuse=status) as proxy:
         with httpx.Client(proxy=f"http://127.0.0.1:{proxy.port}") as own:
             client = RouterClient("a/b", base_url="https://router.test/v1", http_client=own)
             with pytest.raises(ProxyError) as caught:
                 client.chat.create("ping")
-    assert type(caught.value) is kind
+    assert type(caught.value) is wanted
     assert caught.value.proxy_status == status
+
+
+# --- answers that a proxy makes itself, to plain http -------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "maker", "reason"),
+    [
+        (503, {"proxy_status": "squid.corp; error=connection_refused"}, "squid.corp", "refused"),
+        (504, {"proxy_status": '"my proxy"; error=connection_timeout'}, "my proxy", "timeout"),
+        (403, {"proxy_status": "p; error=http_request_denied"}, "p", "http_request_denied"),
+        (503, {"x_squid_error": "ERR_CONNECT_FAIL 111"}, "Squid", "ERR_CONNECT_FAIL"),
+    ],
+)
+def test_the_answer_of_a_proxy_is_called_so(
+    kind: str, server: FaultServer, status: int, headers: dict[str, str], maker: str, reason: str
+) -> None:
+    with ProxyServer(faults=[refusal(status, **headers)]) as proxy:
+        asked = Asked(kind, server)
+        error = asked.chat(proxy, base_url=f"http://router.test:{server.port}/v1")
+    assert isinstance(error, APIStatusError)
+    assert (error.status_code, error.intermediary) == (status, maker)
+    assert f"made by the proxy or gateway {maker}" in str(error)
+    assert reason in str(error)
+    assert "check proxy=" in str(error)
+    assert "token" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"proxy_status": "cdn; received-status=503; error=http_response_incomplete"},
+        {"proxy_status": "cdn; error=connection_refused; received-status=503"},
+        {"proxy_status": "cdn; error=http_protocol_error"},
+        {"proxy_status": "cdn; next-hop=origin.test"},
+        {"proxy_status": "=; error=connection_refused"},
+        {"proxy_status": "p; error=connection_refused " * 200},
+        {"via": "1.1 squid", "server": "squid/6.14", "x_cache": "MISS from squid"},
+        {"x_squid_error": "whatever"},
+    ],
+)
+def test_nobody_else_is_blamed_for_the_answer_of_a_server(
+    kind: str, server: FaultServer, headers: dict[str, str]
+) -> None:
+    server.on(PATH, lambda _: failing(503, **headers))
+    with through(server) as proxy:
+        error = Asked(kind, server).chat(proxy, base_url=f"http://router.test:{server.port}/v1")
+    assert (error.status_code, error.intermediary) == (503, None)
+    assert "gateway" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("field", "maker"),
+    [
+        ("origin-cdn; error=connection_timeout, near; next-hop=a.test", "origin-cdn"),
+        ("far; error=dns_error, near; error=proxy_internal_error", "near"),
+        (
+            r'"a \"b\", c"; details="x, y; error=z"; error=tls_alert_received;alert-id=40',
+            'a "b", c',
+        ),
+        ("p;error=http_response_timeout", "p"),
+        ("p; error=dns_error, ???", "p"),
+        ("", None),
+    ],
+)
+def test_members_of_proxy_status(field: str, maker: str | None) -> None:
+    found = intermediary_of({"proxy-status": field})
+    assert (found and found.name) == maker
+
+
+def test_a_proxy_that_repeats_the_token_shows_nothing() -> None:
+    error = from_response(
+        status=503,
+        headers={"Proxy-Status": f'"hf_{"a" * 20}"; error=connection_refused'},
+        content=b"",
+        operation="chat",
+        url="http://router.test/v1",
+    )
+    assert "aaaa" not in str(error) + repr(error.__dict__)
