@@ -7,12 +7,9 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from html import unescape
 from http import HTTPStatus
 from typing import Any
@@ -21,15 +18,13 @@ from shared_core.error_base import clean, host_of, redact, safe_headers, shorten
 from shared_core.error_classify import Facts, classify
 from shared_core.error_intermediary import Intermediary, intermediary_of
 from shared_core.error_status import APIStatusError, ModelLoadingError
+from shared_core.error_waits import retry_after, seconds_of
 
 MAX_SERVER_MESSAGE = 2000
 """Characters of server text that an error keeps."""
 
 MAX_BODY_CHARS = 8000
 """Characters of a text body, and of each string in a JSON body, that an error keeps."""
-
-MAX_WAIT = 366 * 86_400.0
-"""Longest believable wait in seconds; a larger ``Retry-After`` is junk."""
 
 _HTML = r"(?is)(?>\s+|<!--.*?-->|<\?xml[^>]*>)*+<(?:!doctype|html|head|body)"
 _MAX_DEPTH = 12
@@ -201,7 +196,7 @@ def read_facts(body: Any, headers: Mapping[str, str], safe: Callable[[str], str]
             top.get("status_code"),
             top.get("status"),
         ),
-        estimated_time=_seconds(top.get("estimated_time", error.get("estimated_time"))),
+        estimated_time=seconds_of(top.get("estimated_time", error.get("estimated_time"))),
         html=isinstance(body, str) and _is_html(body),
     )
 
@@ -313,16 +308,6 @@ def _status_number(*values: Any) -> int | None:
     return None
 
 
-def _seconds(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and 0 <= number <= MAX_WAIT else None
-
-
 _KIND_STATUS = {
     "authentication_error": 401,
     "billing_error": 402,
@@ -402,45 +387,3 @@ def request_id(headers: Mapping[str, str], safe: Callable[[str], str] = redact) 
         if value:
             return value
     return None
-
-
-def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the server asks to wait, or None.
-
-    The Hub's ``RateLimit: "api";r=0;t=55`` counts on a 429, then ``Retry-After`` in seconds or
-    as a date (against the reply's own ``Date``, so that this machine's clock does not matter).
-    Junk, negative and absurd values count as absent. The Hub counts whole seconds: ``t=0`` is
-    less than one left of the window, not none, so one is waited for (protocol reference, 8.5).
-    A longer wait is taken as it stands, never stretched.
-
-    Args:
-        status: HTTP status; nothing is read from anything but an error.
-        headers: Lower-case names.
-    """
-    if status < 400:
-        return None
-    limit = headers.get("ratelimit", "")
-    if status == 429 and re.search(r";\s*r=0\s*(?:;|,|$)", limit):
-        reset = re.search(r";\s*t=(\d{1,9})", limit)
-        if reset and float(reset[1]) <= MAX_WAIT:
-            return max(float(reset[1]), 1.0)
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,12}(?:\.\d{0,9})?", value):
-        return _seconds(value)
-    return _until(value, headers.get("date", "")) if value else None
-
-
-def _until(value: str, now: str) -> float | None:
-    moment = _timestamp(value)
-    if moment is None:
-        return None
-    start = _timestamp(now)
-    wait = moment - (time.time() if start is None else start)
-    return max(wait, 0.0) if wait <= MAX_WAIT else None
-
-
-def _timestamp(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -182,7 +182,7 @@ def _asked_wait(fault: Fault) -> float | None:
     """Return the seconds that a proxy asks to wait, or None."""
     if not fault.headers:
         return None
-    from shared_core.error_parsing import retry_after
+    from shared_core.error_waits import retry_after
 
     return retry_after(
         fault.status,

@@ -175,7 +175,7 @@ def test_packages_never_run_an_event_loop() -> None:
 def test_durations_are_measured_on_the_monotonic_clock() -> None:
     # The wall clock is read to understand dates that a server sends, and to date an answer
     # that is made here; nowhere else.
-    reads_dates = {"shared_core.error_parsing", "shared_core.local.shapes"}
+    reads_dates = {"shared_core.error_waits", "shared_core.local.shapes"}
     wrong = [
         f"{module}:{line}"
         for module, name, line in _calls()
