@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from shared_core.config.no_proxy import bypasses_proxy
 from shared_core.config.secrets import (
     HiddenHeaders,
     HiddenURL,
@@ -386,7 +387,8 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
         found.sources["proxy"] = "argument"
         return given
     scheme, host, port = origin_of(base_url)
-    if given or _bypasses_proxy(host, port, found.env):
+    exempt = found.env.get("no_proxy") or found.env.get("NO_PROXY") or ""
+    if given or bypasses_proxy(host, port, exempt):
         variables: tuple[str, ...] = ()
     else:
         variables = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
@@ -401,25 +403,6 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
     return HiddenURL(
         check_url(value, setting="proxy", source=source, schemes=PROXY_SCHEMES, credentials=True)
     )
-
-
-def _bypasses_proxy(host: str, port: int | None, env: Mapping[str, str]) -> bool:
-    """Whether ``NO_PROXY`` names *host*; this machine itself never goes through a proxy.
-
-    An entry is a name with all below it, an address, or ``*``; a port after it must be the same.
-    """
-    if host in ("localhost", "::1") or host.startswith("127."):
-        return True
-    for entry in (env.get("no_proxy") or env.get("NO_PROXY") or "").lower().split(","):
-        name, colon, wanted = entry.strip().rpartition(":")
-        if not (colon and wanted.isdigit() and (":" not in name or name.endswith("]"))):
-            name, wanted = entry.strip(), ""
-        name = name.strip("[]").lstrip(".")
-        if wanted and wanted != str(port):
-            continue
-        if name == "*" or (name and (host == name or host.endswith(f".{name}"))):
-            return True
-    return False
 
 
 def _typed(name: str, value: Any, kind: type[Any]) -> Any:
