@@ -385,7 +385,8 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
     """Return the proxy of the argument, else of the environment as curl reads it."""
     if isinstance(given, HiddenURL):
         found.sources["proxy"] = "argument"
-        return given
+        checked = _proxy_url(unwrap(given), "argument")
+        return given if checked == given else checked
     scheme, host, port = origin_of(base_url)
     exempt = found.env.get("no_proxy") or found.env.get("NO_PROXY") or ""
     if given or bypasses_proxy(host, port, exempt):
@@ -400,6 +401,11 @@ def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> Hidde
     source = found.source("proxy")
     if "://" not in value and source != "argument":
         value = f"http://{value}"
+    return _proxy_url(value, source)
+
+
+def _proxy_url(value: object, source: str | None) -> HiddenURL:
+    """Return *value* as the address of a proxy; it is never shown with its credentials."""
     return HiddenURL(
         check_url(value, setting="proxy", source=source, schemes=PROXY_SCHEMES, credentials=True)
     )

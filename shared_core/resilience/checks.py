@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from shared_core.config.secrets import HiddenURL
+from shared_core.config.secrets import HiddenURL, unwrap
 from shared_core.errors import InvalidSettingError
 
 if TYPE_CHECKING:
@@ -81,11 +81,10 @@ def redis_url(value: Any) -> HiddenURL:
     Raises:
         InvalidSettingError: It is not one; the value is not shown.
     """
-    if isinstance(value, HiddenURL):
-        return value
-    if not isinstance(value, str) or not value.startswith(("redis://", "rediss://", "unix://")):
+    text = unwrap(value) if isinstance(value, HiddenURL) else value
+    if not isinstance(text, str) or not text.startswith(("redis://", "rediss://", "unix://")):
         raise InvalidSettingError(
             "url must be a Redis URL, e.g. redis://localhost:6379/0 (or rediss://, unix://)",
             setting="url",
         )
-    return HiddenURL(value)
+    return value if isinstance(value, HiddenURL) else HiddenURL(text)

@@ -237,6 +237,22 @@ def test_proxy_hides_its_credentials() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["ftp://ann:s3cret@h", "http://ann:s3cret@h /x", "http://ann:s3cret@", "ann:s3cret", ""],
+)
+def test_a_hidden_proxy_is_checked_as_well(url: str) -> None:
+    error = refused(proxy=HiddenURL(url))
+    assert error.setting == "proxy"
+    assert "s3cret" not in str(error)
+
+
+def test_a_hidden_proxy_is_read_as_text_is() -> None:
+    hidden = resolve(proxy=HiddenURL("http://ann:s3cret@proxy.corp:3128/"))
+    assert hidden.proxy == resolve(proxy="http://ann:s3cret@proxy.corp:3128/").proxy
+    assert hidden.sources["proxy"] == "argument"
+
+
+@pytest.mark.parametrize(
     ("base_url", "env", "proxy"),
     [
         (None, {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),

@@ -27,6 +27,7 @@ from shared_core import (
     RedisStore,
     Resilience,
 )
+from shared_core.config.secrets import HiddenURL
 from shared_core.flow import Perform, Sleep
 from tests.helpers.redis_server import MissingRedisError, RedisServer
 from tests.helpers.servers import ROOT
@@ -313,7 +314,8 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "url", ["redis//:sekret@localhost", "localhost:6379", "http://h", "", None]
+    "url",
+    ["redis//:sekret@localhost", "localhost:6379", "http://h", "", None, HiddenURL("//:sekret@h")],
 )
 @pytest.mark.parametrize("store", [RedisLimitStore, RedisStore])
 def test_what_is_no_address_of_redis_is_refused(store: Any, url: Any) -> None:
