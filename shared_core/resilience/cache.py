@@ -216,7 +216,8 @@ class Cache:
     def _cached(
         self, call: CallInfo, then: Next, key: str, clock: Callable[[], float]
     ) -> Flow[Any]:
-        patience, began = call.request.timeout, clock()
+        began = clock()
+        patience = _patience(call, began)
         while True:
             if self.store.instant or not self.single_flight:
                 found = yield from self._read(call, key)
@@ -236,7 +237,7 @@ class Cache:
                 finally:
                     self._flights.over(key, flight)
             left = None if patience is None else patience - (clock() - began)
-            landed = yield from self._wait(call, flight, left)
+            landed = yield from self._wait(call, flight, left, patience)
             if isinstance(landed, RouterError):
                 if _of_the_leader_alone(landed, flight, patience):
                     continue
@@ -246,14 +247,15 @@ class Cache:
                 assert response is not None
                 return (yield from self._use(call, response, "joined"))
 
-    def _wait(self, call: CallInfo, flight: Flight, left: float | None) -> Flow[Any]:
+    def _wait(
+        self, call: CallInfo, flight: Flight, left: float | None, patience: float | None
+    ) -> Flow[Any]:
         try:
             return (yield Perform(lambda: flight.wait(left), lambda: flight.wait_async(left)))
         except TimeoutError:
-            timeout = call.request.timeout or 0.0
             raise APITimeoutError(
-                f"an equal call in flight gave no answer within {timeout:g} s",
-                timeout=timeout,
+                f"an equal call in flight gave no answer within {patience or 0.0:g} s",
+                timeout=patience,
                 operation=call.request.operation,
                 model=call.request.model,
                 provider=call.request.provider,
@@ -391,14 +393,20 @@ def decode(entry: bytes, how: str = "") -> WireResponse | None:
     return WireResponse(status=status, headers=Headers(pairs), content=content, url=url)
 
 
+def _patience(call: CallInfo, now: float) -> float | None:
+    """Return the seconds that *call* may wait for an answer: its timeout, or its deadline."""
+    limits = [call.request.timeout, None if call.expires is None else call.expires - now]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def _of_the_leader_alone(error: RouterError, flight: Flight, patience: float | None) -> bool:
     """Return whether *error* says nothing about a call that would wait for *patience* seconds.
 
     A guard of the leader's client refused it, or the leader was less patient.
     """
-    if isinstance(error, RejectedError):
-        return not isinstance(error, DeadlineExceededError)
-    if not isinstance(error, APITimeoutError) or flight.patience is None:
+    if not isinstance(error, APITimeoutError | DeadlineExceededError):
+        return isinstance(error, RejectedError)
+    if flight.patience is None:
         return False
     return patience is None or flight.patience < patience
 

@@ -3,7 +3,7 @@
 A layer is a function ``layer(call, then) -> Flow``: it runs ``then(call)``, the layers inside
 it and the exchange, once, several times or not at all. The order is fixed, from the outside::
 
-    cache -> budget -> deadline -> retry -> failover -> circuit breaker
+    deadline -> cache -> budget -> retry -> failover -> circuit breaker
             -> rate limiter -> exchange
 
 A layer that is not asked for does not exist. Policies (:class:`Resilience` and what it holds)
@@ -223,13 +223,14 @@ class Pipeline:
 
     def _build(self, tools: Tools) -> Sequence[Layer]:
         policy = self.policy
-        layers: list[Layer] = [
+        layers: list[Layer] = []
+        if policy.deadline is not None:
+            layers.append(deadline_layer(policy.deadline, tools.clock))
+        layers += [
             mechanism.layer(tools)
             for mechanism in (policy.cache, policy.budget)
             if mechanism is not None
         ]
-        if policy.deadline is not None:
-            layers.append(deadline_layer(policy.deadline, tools.clock))
         if policy.retry is not None and policy.retry.max_retries > 0:
             from shared_core.resilience.retry import Retrying
 

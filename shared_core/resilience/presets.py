@@ -12,7 +12,7 @@ from shared_core.resilience.retry import RetryPolicy
 if TYPE_CHECKING:
     from shared_core.resilience.pipeline import Resilience
 
-_ORDER = ("metrics", "cache", "budget", "deadline", "retry", "failover", "breaker", "rate_limit")
+_ORDER = ("metrics", "deadline", "cache", "budget", "retry", "failover", "breaker", "rate_limit")
 
 
 def production(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shared_core import (
     AsyncRouterClient,
+    Cache,
     DeadlineExceededError,
     RateLimit,
     RateLimiterRejectedError,
@@ -23,8 +24,16 @@ from shared_core import (
 )
 from shared_core.flow import Flow
 from shared_core.resilience.pipeline import CallInfo
-from tests.helpers.fault_server import FaultServer, hang
-from tests.shared_core.resilience.helpers import PATH, Clock, call_of, drive, pipeline, upper
+from tests.helpers.fault_server import FaultServer, hang, json_reply
+from tests.shared_core.resilience.helpers import (
+    PATH,
+    Clock,
+    call_of,
+    completion,
+    drive,
+    pipeline,
+    upper,
+)
 
 IMPATIENT: dict[str, Any] = {"resilience": Resilience(deadline=0.3), "timeout": 30}
 
@@ -66,6 +75,38 @@ def test_no_attempt_begins_after_the_deadline_and_no_wait_ends_after_it(
         assert len(begun) <= len(seconds)
     assert max(begun) <= deadline + 1e-9
     assert clock.now <= 1000 + deadline + 1e-9
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_waiting_for_an_equal_call_is_part_of_it(server: FaultServer, kind: str) -> None:
+    """A patient client leads; one with a deadline waits for its answer, but not beyond it."""
+    server.on(PATH, json_reply(completion(), delay=0.9))
+    url, cache = server.url + "/v1", Cache()
+    led: list[str] = []
+
+    def lead() -> None:
+        with RouterClient("a/b", base_url=url, resilience=Resilience(cache=cache)) as client:
+            led.append(client.chat.create("ping", temperature=0).text)
+
+    async def afollow() -> None:
+        async with AsyncRouterClient("a/b", base_url=url, resilience=hurried) as client:
+            await client.chat.create("ping", temperature=0)
+
+    def follow() -> None:
+        with RouterClient("a/b", base_url=url, resilience=hurried) as client:
+            client.chat.create("ping", temperature=0)
+
+    hurried = Resilience(cache=cache, deadline=0.3)
+    leader = threading.Thread(target=lead)
+    leader.start()
+    assert server.wait_requests(1)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"deadline of 0\.3 s") as caught:
+        asyncio.run(afollow()) if kind == "async" else follow()
+    assert 0.25 <= time.monotonic() - started < 0.8
+    leader.join()
+    assert caught.value.timeout == 0.3  # type: ignore[attr-defined]
+    assert (led, len(server.requests)) == (["pong"], 1)
 
 
 @pytest.mark.evidence("deadline", "threads")

@@ -96,8 +96,8 @@ def test_layers_run_in_the_documented_order(clock: Clock) -> None:
     )
     names = [getattr(layer, "__qualname__", type(layer).__name__) for layer in whole._layers]
     assert [name.split(".")[0] for name in names] == [
-        "Noting",
         "deadline_layer",
+        "Noting",
         "Retrying",
         "Pool",
         "CircuitBreakers",

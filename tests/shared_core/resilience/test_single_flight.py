@@ -53,12 +53,13 @@ class Calls:
         self.layer = self.cache.layer(Tools(clock=self.clock))
 
     def begin(
-        self, question: str = "?", timeout: float | None = 30.0
+        self, question: str = "?", timeout: float | None = 30.0, deadline: float | None = None
     ) -> tuple[Generator[Any, Any, str], Any]:
         """Return a flow and its first effect; ``Sleep`` leads, ``Perform`` waits."""
         call = call_of(timeout=timeout)
         call.request.json = {"messages": [question], "temperature": 0}
-        flow = self.layer(replace(call, begin=parse), self.then)
+        expires = None if deadline is None else self.clock.now + deadline
+        flow = self.layer(replace(call, begin=parse, expires=expires), self.then)
         return flow, next(flow)
 
 
@@ -153,6 +154,36 @@ def test_nobody_waits_longer_than_its_timeout_however_many_lead() -> None:
     assert end(somebody_else, FINE) == "fine"
     assert isinstance(late, APITimeoutError)
     assert "within 10 s" in str(late)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "deadline", "shown"), [(30.0, 5.0, "5 s"), (None, 5.0, "5 s"), (3.0, 5.0, "3 s")]
+)
+def test_nobody_waits_longer_than_its_deadline_either(
+    timeout: float | None, deadline: float, shown: str
+) -> None:
+    calls = Calls()
+    leader, _ = calls.begin()
+    flow, effect = calls.begin(timeout=timeout, deadline=deadline)
+    calls.clock.now += 5.0
+    late = wake(flow, effect)
+    assert end(leader, FINE) == "fine"
+    assert isinstance(late, APITimeoutError)
+    assert f"within {shown}" in str(late)
+
+
+@pytest.mark.parametrize(
+    ("mine", "shared"), [(None, False), (60.0, False), (1.0, True), (0.5, True)]
+)
+@pytest.mark.parametrize("error", [APITimeoutError("late"), DeadlineExceededError("late")])
+def test_a_leader_with_a_short_deadline_fails_nobody_who_has_more_time(
+    error: RouterError, mine: float | None, shared: bool
+) -> None:
+    calls = Calls()
+    leader, _ = calls.begin(deadline=1.0)
+    flow, effect = calls.begin(deadline=mine)
+    end(leader, error)
+    assert isinstance(wake(flow, effect), type(error) if shared else Sleep)
 
 
 # --- invariants -------------------------------------------------------------------------
