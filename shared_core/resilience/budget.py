@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,18 +36,13 @@ from shared_core.errors import (
 )
 from shared_core.flow import Flow, Outcome, when_ended
 from shared_core.resilience.checks import number, whole
+from shared_core.resilience.estimates import ANSWER_TOKENS, likely_tokens
 from shared_core.resilience.prices import Price, Prices, believable
 
 if TYPE_CHECKING:
-    from shared_core.resilience.pipeline import CallInfo, Layer, Next, Tools
+    from shared_core.resilience.pipeline import CallInfo, Layer, Next, Tools, Trace
     from shared_core.wire.messages import WireRequest
 
-CHARACTERS_PER_TOKEN = 3.0
-"""For estimates: English has about 4 with usual tokenizers; fewer makes the guard careful."""
-MEDIA_TOKENS = 1500
-"""For estimates: tokens of one image or other attachment, a large one with usual models."""
-ANSWER_TOKENS = 4096
-"""For estimates: length of an answer to a call that sets no ``max_tokens``."""
 MAX_ROWS = 1000
 """How many pairs of model and provider a report tells apart; servers name providers."""
 OTHER = "other"
@@ -82,7 +77,7 @@ class UsageRow:
     """What was used of one model through one provider.
 
     Attributes:
-        model: As asked for.
+        model: As asked for, with failover at the endpoint that answered.
         provider: Who served, where known.
         calls: Calls that were charged, or ended well without cost.
         input_tokens: As servers counted.
@@ -171,11 +166,32 @@ class _Window:
 
 @dataclass(slots=True)
 class _Reservation:
+    """What is set aside for a call.
+
+    Attributes:
+        model: As asked for.
+        provider: As asked for.
+        cost: US dollars.
+        price: Of that model, None if unknown.
+        sizes: Likely tokens of prompt and answer.
+        trace: Knows the endpoint of the last attempt.
+        open: Whether the call goes on.
+    """
+
     model: str
     provider: str
     cost: float
     price: Price | None
+    sizes: tuple[float, float]
+    trace: Trace
     open: bool = field(default=True)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Model and provider as the last endpoint was asked for them."""
+        if self.trace.model is None:
+            return self.model, self.provider
+        return self.trace.model, self.trace.provider or ""
 
 
 class Budget:
@@ -238,15 +254,7 @@ class Budget:
             request: What would be sent.
         """
         price = self.prices.get(request.model, request.provider)
-        if price is None:
-            return None
-        body = request.json if isinstance(request.json, Mapping) else {}
-        put_in = _tokens(body) if body else len(request.content or b"") / CHARACTERS_PER_TOKEN
-        if request.operation == "embeddings":
-            return price.cost(put_in, 0)
-        asked = _positive(body.get("max_tokens")) or _positive(body.get("max_completion_tokens"))
-        count = _positive(body.get("n")) or 1.0
-        return price.cost(put_in, (asked or self.answer_tokens) * count)
+        return None if price is None else price.cost(*likely_tokens(request, self.answer_tokens))
 
     def layer(self, tools: Tools) -> Layer:
         """Return the layer; its account is this object, whichever client uses it."""
@@ -268,12 +276,13 @@ class Budget:
             return result
         except RouterError as error:
             sent = call.trace.attempts > 0 and not isinstance(error, (*_FREE, TLSError))
-            self._settle(held, held.cost if sent else 0.0, error=True)
+            self._settle(held, self._likely(held) if sent else 0.0, error=True)
             raise
         finally:
             if not handed_over:  # cancelled: what was sent may have been billed
                 sent = call.trace.attempts > 0
-                self._settle(held, held.cost if sent else 0.0, estimated=sent, error=not sent)
+                likely = self._likely(held) if sent else 0.0
+                self._settle(held, likely, estimated=sent, error=not sent)
 
     def _follow(self, held: _Reservation, result: Any) -> None:
         """Charge *result* when it has ended; a stream that is dropped costs its estimate."""
@@ -283,12 +292,15 @@ class Budget:
         # Weakly: a reference from the stream to itself would keep its connection open.
         stream = weakref.ref(result)
         when_ended(result, lambda outcome: self._charge(held, stream(), outcome))
-        dropped = weakref.finalize(result, self._settle, held, held.cost, estimated=True)
+        likely = self._likely(held)  # a stream that has begun stays where it is
+        dropped = weakref.finalize(result, self._settle, held, likely, estimated=True)
         dropped.atexit = False
 
     def _reserve(self, call: CallInfo) -> _Reservation:
         request = call.request
-        estimate = self.estimate(request)
+        sizes = likely_tokens(request, self.answer_tokens)
+        price = self.prices.get(request.model, request.provider)
+        estimate = None if price is None else price.cost(*sizes)
         if estimate is None and self.unknown == "refuse":
             with self._lock:
                 self._refused += 1
@@ -298,7 +310,7 @@ class Budget:
                 guidance="Give Prices(..., default=Price(...)), or Budget(unknown='allow').",
             )
         cost = estimate or 0.0
-        price = self.prices.get(request.model, request.provider)
+        model, provider = request.model or "", request.provider or ""
         with self._lock:
             now = self._clock()
             for window in self._windows:
@@ -310,7 +322,7 @@ class Budget:
             else:
                 self._reserved += cost
                 self._in_flight += 1
-                return _Reservation(request.model or "", request.provider or "", cost, price)
+                return _Reservation(model, provider, cost, price, sizes, call.trace)
         call.tell(
             "on_budget",
             BudgetEvent,
@@ -323,16 +335,21 @@ class Budget:
 
     def _charge(self, held: _Reservation, result: Any, outcome: Outcome) -> None:
         """Put the true cost in the place of the estimate, if the server counted."""
-        provider = getattr(result, "provider", None) or held.provider
+        provider = getattr(result, "provider", None) or held.place[1]
         counted = not outcome.abandoned and believable(outcome.usage)
         usage = outcome.usage if counted else None
         if usage is None or (outcome.error is not None and not usage.completion_tokens):
-            self._settle(held, held.cost, provider, estimated=True)
+            self._settle(held, self._likely(held), provider, estimated=True)
             return
-        price = self.prices.get(held.model, provider) or held.price
+        price = self.prices.get(held.place[0], provider) or held.price
         put_in, put_out = usage.prompt_tokens, usage.completion_tokens
         cost = price.cost(put_in, put_out) if price is not None else 0.0
         self._settle(held, cost, provider, put_in, put_out)
+
+    def _likely(self, held: _Reservation) -> float:
+        """Return the likely cost of a call that is not counted, where it was asked last."""
+        price = self.prices.get(*held.place) or held.price
+        return held.cost if price is None else price.cost(*held.sizes)
 
     def _settle(
         self,
@@ -357,7 +374,8 @@ class Budget:
             now = self._clock()
             for window in self._windows:
                 window.add(cost, now)
-            key = (held.model, held.provider if provider is None else provider)
+            model, asked = held.place
+            key = (model, asked if provider is None else provider)
             if key not in self._rows and len(self._rows) >= MAX_ROWS:
                 key = (OTHER, OTHER)
             row = self._rows.get(key) or UsageRow(*key)
@@ -402,26 +420,3 @@ def _refusal(window: _Window, spent: float, cost: float, now: float) -> BudgetEx
         estimate=cost,
         retry_after=wait,
     )
-
-
-def _positive(value: Any) -> float | None:
-    """Return a number above 0; None for anything else, e.g. the -1 that means "no limit"."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return float(value) if good and math.isfinite(value) else None
-
-
-def _tokens(value: Any) -> float:
-    """Return a careful guess at the tokens of a body."""
-    if isinstance(value, str):
-        if value.startswith("data:"):
-            return MEDIA_TOKENS
-        return len(value) / CHARACTERS_PER_TOKEN
-    if isinstance(value, Mapping):
-        if isinstance(value.get("image_url"), Mapping):
-            return MEDIA_TOKENS
-        if isinstance(value.get("input_audio"), Mapping):
-            return MEDIA_TOKENS
-        return sum(_tokens(item) for item in value.values()) + len(value)
-    if isinstance(value, (list, tuple)):
-        return sum(_tokens(item) for item in value)
-    return 1.0

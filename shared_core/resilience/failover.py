@@ -338,7 +338,9 @@ class Pool:
                     name, error = failed.pop()
                     told = {"endpoint": name, "target": member.name, "error": error}
                     call.tell("on_failover", FailoverEvent, **told)
-                call.trace.endpoint = member.name
+                trace = call.trace
+                trace.endpoint = member.name
+                trace.model, trace.provider = request.model, request.provider
                 context = replace(
                     call.context, model=request.model, provider=request.provider, url=request.url
                 )

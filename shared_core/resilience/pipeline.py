@@ -49,6 +49,8 @@ class Trace:
         limited: Seconds spent waiting for the rate limiter.
         slept: Seconds spent between attempts.
         endpoint: Name of the endpoint of the last attempt, ``""`` without failover.
+        model: Model that this endpoint was asked for; None without failover.
+        provider: Provider that was pinned there.
         cached: Whether the result came from the cache.
     """
 
@@ -56,6 +58,8 @@ class Trace:
     limited: float = 0.0
     slept: float = 0.0
     endpoint: str = ""
+    model: str | None = None
+    provider: str | None = None
     cached: bool = False
 
 

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared_core import (
     AsyncRouterClient,
+    Failover,
     OpenTelemetry,
     RateLimit,
     RateLimitError,
@@ -38,7 +39,7 @@ from shared_core.resilience.pipeline import CallInfo, Resilience, Tools
 from shared_core.resilience.prices import Price, Prices
 from shared_core.telemetry.metrics import Metrics
 from shared_core.wire.messages import WireRequest
-from tests.helpers.fault_server import FaultServer, json_reply
+from tests.helpers.fault_server import FaultServer, drop, json_reply
 from tests.shared_core.resilience.helpers import Clock
 from tests.shared_core.telemetry.replies import CHAT, USAGE, answer, options, streamed
 
@@ -449,3 +450,78 @@ class Purse(RuleBasedStateMachine):
 
 
 TestPurse = pytest.mark.evidence("budget", "property")(Purse.TestCase)
+
+
+# --- failover to another model ------------------------------------------------------------
+
+BOTH_PRICES = Prices({"org/m": (1.0, 2.0), "org/dear": {"groq": (10.0, 20.0), "x": (30.0, 60.0)}})
+CHEAP_FIRST = Failover.models("org/m", "org/dear:groq")
+
+
+def failing_over(server: FaultServer, budget: Budget, **more: Any) -> dict[str, Any]:
+    return guarded(server, budget, policies={"failover": CHEAP_FIRST}, **more)
+
+
+def busy_unless_dear(request: Any) -> Any:
+    asked = request.json()["model"]
+    return json_reply({"error": "busy"}, status=503) if asked == "org/m" else answer()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_model_that_answered_is_charged(server: FaultServer, kind: str) -> None:
+    server.on(CHAT, busy_unless_dear)
+    budget = Budget(1.0, prices=BOTH_PRICES)
+    if kind == "async":
+        async with AsyncRouterClient(**failing_over(server, budget)) as client:
+            await client.chat.create("ping")
+    else:
+        with RouterClient(**failing_over(server, budget)) as blocking:
+            blocking.chat.create("ping")
+    report = budget.report()
+    (row,) = report.rows
+    assert (row.model, row.calls) == ("org/dear:groq", 1)
+    assert row.cost == pytest.approx(10 * COST)
+    assert report.limits[0][1] == pytest.approx(10 * COST)
+    assert report.reserved == 0
+
+
+def test_the_estimate_of_a_lost_call_is_that_of_the_model_asked_last(server: FaultServer) -> None:
+    server.on(CHAT, lambda one: busy_unless_dear(one) if b'"org/m"' in one.body else drop())
+    budget = Budget(1.0, prices=BOTH_PRICES)
+    with RouterClient(**failing_over(server, budget)) as client:
+        with pytest.raises(RouterError):
+            client.chat.create("ping", max_tokens=1000)
+    (row,) = budget.report().rows
+    assert (row.model, row.estimated) == ("org/dear:groq", 1)
+    assert 0.02 < row.cost < 0.021
+
+
+def test_a_stream_is_charged_by_the_model_that_wrote_it(server: FaultServer) -> None:
+    def reply(one: Any) -> Any:
+        return busy_unless_dear(one) if one.json()["model"] == "org/m" else streamed()
+
+    server.on(CHAT, reply)
+    budget = Budget(1.0, prices=BOTH_PRICES)
+    with RouterClient(**failing_over(server, budget)) as client:
+        with client.chat.stream("ping", include_usage=True) as stream:
+            stream.result()
+        stream = client.chat.stream("ping", max_tokens=1000)
+        next(stream)
+        del stream  # dropped: the estimate
+        gc.collect()
+    rows = {row.provider: row for row in budget.report().rows}
+    assert {row.model for row in rows.values()} == {"org/dear:groq"}
+    assert rows["groq"].cost == pytest.approx(10 * COST)
+    assert 0.02 < rows[""].cost < 0.021
+    assert (rows["groq"].estimated, rows[""].estimated) == (0, 1)
+
+
+def test_an_endpoint_of_unknown_price_is_charged_as_the_model_that_was_asked_for(
+    server: FaultServer,
+) -> None:
+    server.on(CHAT, busy_unless_dear)
+    budget = Budget(1.0, prices=Prices({"org/m": (1.0, 2.0)}))
+    with RouterClient(**failing_over(server, budget)) as client:
+        client.chat.create("ping")
+    (row,) = budget.report().rows
+    assert row.cost == pytest.approx(COST)
