@@ -64,6 +64,8 @@ class CallEndEvent(Event):
         elapsed: Seconds from the start, waits and repetitions included.
         attempts: Exchanges begun; 0 for an answer from the cache.
         cached: Whether the answer came from the cache, or from an equal call in flight.
+        used_model: Model that the endpoint of the last attempt was asked for; None without
+            failover.
         error: What was raised.
         usage: Token counts, where known.
         result: What the caller got, or the stream.
@@ -73,6 +75,7 @@ class CallEndEvent(Event):
     elapsed: float = 0.0
     attempts: int = 0
     cached: bool = False
+    used_model: str | None = None
     error: RouterError | None = None
     usage: Any = None
     result: Any = field(default=None, repr=False)

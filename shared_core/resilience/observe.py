@@ -134,6 +134,7 @@ class Observation:
             elapsed=time.monotonic() - self._started,
             attempts=call.trace.attempts,
             cached=call.trace.cached,
+            used_model=call.trace.model,
             error=error,
             usage=usage,
             result=result,

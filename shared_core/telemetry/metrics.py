@@ -286,7 +286,8 @@ class Metrics(Callback):
         counts.output_tokens += put_out
         if put_out > 1 and seconds > 0 and event.outcome == "ok":
             counts.speed.record(put_out / seconds)
-        price = None if self.prices is None else self.prices.get(event.model, event.provider)
+        model = event.used_model or event.model
+        price = None if self.prices is None else self.prices.get(model, event.provider)
         if price is not None:
             counts.cost += price.cost(put_in, put_out)
         else:

@@ -525,3 +525,12 @@ def test_an_endpoint_of_unknown_price_is_charged_as_the_model_that_was_asked_for
         client.chat.create("ping")
     (row,) = budget.report().rows
     assert row.cost == pytest.approx(COST)
+
+
+def test_metrics_count_the_cost_of_the_model_that_answered(server: FaultServer) -> None:
+    server.on(CHAT, busy_unless_dear)
+    metrics = Metrics(BOTH_PRICES)
+    policy = Resilience(failover=CHEAP_FIRST, metrics=metrics)
+    with RouterClient(**options(server, resilience=policy)) as client:
+        client.chat.create("ping")
+    assert metrics.snapshot().total.cost == pytest.approx(10 * COST)
