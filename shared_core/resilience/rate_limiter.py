@@ -224,7 +224,9 @@ class RateLimiter:
             left = None if longest is None else max(longest - ticket.wait, 0.0)
             shared = False
             try:
-                yield from self.limit.store.taking(self.limit, self.name, requests, tokens, left)
+                ticket.shared = yield from self.limit.store.taking(
+                    self.limit, self.name, requests, tokens, left
+                )
                 shared = True
             finally:
                 if not shared:  # refused, or left: the buckets of this process keep theirs
@@ -306,8 +308,16 @@ class RateLimiters(PerEndpoint[RateLimiter]):
                 if self.limit.store is not None:
                     yield from self.limit.store.pausing(limiter.name, pause)
             raise
-        if tokens:
+        if not tokens:
+            return result
+        if hasattr(result, "_when_ended"):
             when_ended(result, _settling(limiter, ticket))
+        elif used := _used(getattr(result, "usage", None)):
+            limiter.settle(ticket, used)
+            if self.limit.store is not None and ticket.shared is not None:
+                yield from self.limit.store.correcting(
+                    self.limit, limiter.name, ticket.shared, used
+                )
         return result
 
     def _estimate(self, request: WireRequest) -> int:
@@ -318,10 +328,18 @@ class RateLimiters(PerEndpoint[RateLimiter]):
 
 def _settling(limiter: RateLimiter, ticket: Ticket) -> Callable[[Outcome], None]:
     def told(outcome: Outcome) -> None:
-        if believable(outcome.usage) and outcome.usage.total_tokens:
-            limiter.settle(ticket, outcome.usage.total_tokens)
+        used, store = _used(outcome.usage), limiter.limit.store
+        if used:
+            limiter.settle(ticket, used)
+            if store is not None and ticket.shared is not None:
+                store.correct_soon(limiter.limit, limiter.name, ticket.shared, used)
 
     return told
+
+
+def _used(usage: Any) -> int:
+    """Return the tokens that a server counted, 0 if it did not."""
+    return int(usage.total_tokens) if believable(usage) else 0
 
 
 def estimate_tokens(request: WireRequest) -> int:

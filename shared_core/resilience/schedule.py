@@ -18,12 +18,21 @@ class Rate(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A place in the order: what was taken, and the moment from which it holds."""
+    """A place in the order: what was taken, and the moment from which it holds.
+
+    Attributes:
+        at: The moment.
+        wait: Seconds until then, when it was given out.
+        amounts: What was taken of each bucket.
+        tokens: How many tokens.
+        shared: Tokens that were taken of the limit of all processes, or None.
+    """
 
     at: float
     wait: float
     amounts: tuple[float, ...] = field(repr=False)
     tokens: float = 0.0
+    shared: int | None = None
 
 
 class Schedule:

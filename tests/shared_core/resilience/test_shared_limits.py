@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,10 +29,11 @@ from shared_core import (
     Resilience,
 )
 from shared_core.config.secrets import HiddenURL
-from shared_core.flow import Perform, Sleep
+from shared_core.flow import Perform, Sleep, run
+from tests.helpers.fault_server import json_reply, sse
 from tests.helpers.redis_server import MissingRedisError, RedisServer
 from tests.helpers.servers import ROOT
-from tests.shared_core.resilience.helpers import GOOD, PATH, Both, failing
+from tests.shared_core.resilience.helpers import GOOD, PATH, Both, completion, event, failing
 
 CLOSED = "redis://:sekret@127.0.0.1:9/0"
 
@@ -203,6 +205,150 @@ def test_a_pause_that_redis_does_not_hear_of_breaks_nothing(
     kinds = [type(one) for one in results]
     assert kinds == [RateLimitError, RateLimiterRejectedError]  # this process keeps to it
     assert "sekret" not in caplog.text
+
+
+# --- what was used takes the place of what was guessed ------------------------------------
+
+
+def moved(it: RateLimiter, extra: int) -> None:
+    """Correct the shared tokens of *it* by *extra*."""
+    assert it.limit.store is not None
+    run(it.limit.store.correcting(it.limit, it.name, 0, extra), None)  # type: ignore[arg-type]
+
+
+def left(it: RateLimiter) -> int:
+    """Return how many of 1000 tokens are left, by asking for all; a token comes in 3.6 s."""
+    assert it.limit.store is not None
+    try:
+        run(it.limit.store.taking(it.limit, it.name, 0, 1000, 0), None)  # type: ignore[arg-type]
+    except RateLimiterRejectedError as error:
+        return 1000 - round((error.retry_after or 0) / 3.6)
+    return 1000
+
+
+@pytest.mark.parametrize(
+    ("taken", "extra", "rest"),
+    [
+        (900, -800, 900),
+        (100, 500, 400),
+        (900, 10**8, 0),  # never below zero ...
+        (900, -(10**8), 1000),  # ... nor above what the bucket holds
+        (0, 300, 700),
+        (0, -300, 1000),
+    ],
+)
+def test_tokens_are_corrected_for_all_processes(
+    redis_url: str, taken: int, extra: int, rest: int
+) -> None:
+    first, second = limiters(redis_url, 2, tokens_per_hour=1000, max_wait=0)
+    if taken:
+        first.acquire(tokens=taken)
+    moved(first, extra)
+    assert left(second) == rest
+    close(first, second)
+
+
+def test_a_correction_of_one_rate_is_one_of_all(redis_url: str) -> None:
+    (it,) = limiters(redis_url, 1, tokens_per_minute=500, tokens_per_hour=1000, max_wait=0)
+    it.acquire(tokens=400)
+    moved(it, 10**6)
+    client, _, _ = it.limit.store._connected()  # type: ignore[union-attr]
+    (key,) = client.keys(f"hfr:{it.limit.store.name}:here:tokens")  # type: ignore[union-attr]
+    minute, hour = (int(value) for value in client.hmget(key, "tat1", "tat2"))
+    now = time.time() * 1e6
+    assert minute - now == pytest.approx(60e6, rel=0.01)  # the bucket is empty
+    assert hour - now == pytest.approx(3600e6, rel=0.01)
+    assert 3_600_000 < client.pttl(key) <= 7_200_000
+    close(it)
+
+
+def test_corrections_at_the_same_time_add_up(redis_url: str) -> None:
+    made = limiters(redis_url, 4, tokens_per_hour=1000, max_wait=0)
+    made[0].acquire(tokens=1000)
+    threads = [
+        threading.Thread(target=lambda one=one: [moved(one, -9) for _ in range(25)]) for one in made
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert left(made[0]) == 900
+    close(*made)
+
+
+def shared_tokens(redis_url: str) -> Any:
+    """Return a policy with 1000 tokens an hour, of which each call guesses 600."""
+    store = RedisLimitStore(redis_url, name=uuid.uuid4().hex)
+    limit = RateLimit(tokens_per_hour=1000, max_wait=0, estimate=lambda _: 600, store=store)
+    return Resilience(rate_limit=limit), store
+
+
+def test_whole_answers_correct_the_shared_tokens(both: Both, redis_url: str) -> None:
+    policy, store = shared_tokens(redis_url)
+    for _ in range(3):  # clients with nothing in common but Redis: 5 tokens each
+        (result,), _ = both.chats(resilience=policy)
+        assert result.text == "pong"
+    assert left(RateLimiter(policy.rate_limit, name=both.server.url)) == 1000 - 3 * 5
+    store.close()
+
+
+def test_streams_correct_the_shared_tokens_at_their_end(both: Both, redis_url: str) -> None:
+    usage = {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}
+    both.server.on(PATH, sse(event("pong"), event(reason="stop"), {"choices": [], "usage": usage}))
+    policy, store = shared_tokens(redis_url)
+    for _ in range(2):
+        (result,), _ = both.streams(resilience=policy)
+        assert result.text == "pong"
+    assert left(RateLimiter(policy.rate_limit, name=both.server.url)) == 900
+    store.close()
+
+
+def test_an_answer_without_counts_costs_the_guess(both: Both, redis_url: str) -> None:
+    both.server.on(PATH, json_reply({**completion(), "usage": None}))
+    policy, store = shared_tokens(redis_url)
+    both.chats(resilience=policy)
+    (refused,), _ = both.chats(resilience=policy)
+    assert isinstance(refused, RateLimiterRejectedError)
+    store.close()
+
+
+def test_redis_that_goes_away_during_the_call_costs_nobody_an_answer(
+    both: Both, caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        running = RedisServer()
+    except MissingRedisError as reason:
+        pytest.skip(str(reason))
+
+    def reply(_: Any) -> Any:
+        running.stop()
+        return GOOD
+
+    both.server.on(PATH, reply)
+    policy, store = shared_tokens(running.url)
+    with running, caplog.at_level(logging.WARNING):
+        (result,), _ = both.chats(resilience=policy)
+    assert result.text == "pong"
+    assert [one.getMessage().count("goes on alone") for one in caplog.records] == [1]
+    store.close()
+
+
+def test_what_redis_did_not_take_is_not_corrected(both: Both, redis_url: str) -> None:
+    """It was away when the call began, and is back at its end."""
+    policy, store = shared_tokens(redis_url)
+    away = RedisLimitStore(CLOSED, name=store.name)
+
+    def reply(_: Any) -> Any:
+        away.url, away._made = store.url, None
+        return GOOD
+
+    both.server.on(PATH, reply)
+    limit = replace(policy.rate_limit, store=away)
+    (result,), _ = both.chats(resilience=Resilience(rate_limit=limit))
+    assert result.text == "pong"
+    assert left(RateLimiter(policy.rate_limit, name=both.server.url)) == 1000
+    store.close()
+    away.close()
 
 
 # --- rules, without Redis ---------------------------------------------------------------
