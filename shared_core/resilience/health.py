@@ -1,16 +1,19 @@
 """Health checks: ask the endpoints of a pool now and then, with requests that cost nothing.
 
-Nothing runs until :meth:`start`; a thread (a task, for the asynchronous client) then asks each
-endpoint, with jitter, until :meth:`stop`, or until the client is closed or dropped. Failover
-tries endpoints that are found sick last; it never leaves them out.
+Nothing runs until :meth:`start`; a thread (a task, for the asynchronous client) then asks all
+endpoints in rounds, several at the same time, with jitter, until :meth:`stop`, or until the
+client is closed or dropped. Failover tries endpoints that are found sick last; it never leaves
+them out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,6 +27,9 @@ from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
     from shared_core.resilience.failover import Member, Pool
+
+AT_ONCE = 16
+"""Most endpoints that are asked at the same time: as many threads live while a round lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class Rounds:
         self.pool = pool
         self.policy = policy
         self._streaks: dict[str, int] = {}  # answers (above 0) or failures (below) in a row
+        self._lock = threading.Lock()
 
     def wait(self, uniform: Callable[[float, float], float] = random.uniform) -> float:
         """Return the seconds until the next round."""
@@ -73,8 +80,7 @@ class Rounds:
 
     def round(self) -> Flow[None]:
         """Ask every endpoint once; at the same time with an asynchronous client."""
-        questions = self.questions()
-        yield All(questions, limit=len(questions))
+        yield All(self.questions(), limit=AT_ONCE)
 
     def _ask(self, member: Member) -> Flow[None]:
         request = WireRequest(
@@ -95,6 +101,10 @@ class Rounds:
 
     def note(self, member: Member, well: bool, why: str) -> None:
         """Count one answer or failure of *member* and judge it."""
+        with self._lock:
+            self._judge(member, well, why)
+
+    def _judge(self, member: Member, well: bool, why: str) -> None:
         before = self._streaks.get(member.name, 0)
         streak = max(before, 0) + 1 if well else min(before, 0) - 1
         self._streaks[member.name] = streak
@@ -120,7 +130,7 @@ class _Checks:
 
 
 class HealthChecks(_Checks):
-    """The health checks of a blocking client, in one daemon thread.
+    """The health checks of a blocking client, in a daemon thread, and more while a round lasts.
 
     Get it as ``client.health_checks()``; use it as a context manager, or call :meth:`start`
     and :meth:`stop`.
@@ -163,10 +173,14 @@ class HealthChecks(_Checks):
                 thread.join(self.rounds.policy.timeout + 1.0)
 
     def check_now(self) -> None:
-        """Ask every endpoint once, in this thread."""
-        client = self._client()
-        if client is not None:
-            client._run(self.rounds.round())
+        """Ask every endpoint once, several at the same time, and wait for the answers."""
+        left = threading.Event()
+        try:
+            errors = _ask_all(self.rounds, self._client, left)
+        finally:
+            left.set()  # e.g. interrupted: the other threads end with the answer they wait for
+        if errors:
+            raise errors[0]
 
     def __enter__(self) -> Self:
         return self.start()
@@ -181,17 +195,57 @@ class HealthChecks(_Checks):
 
 
 def _work(rounds: Rounds, of: weakref.ref[Any], ended: threading.Event) -> None:
-    while not ended.is_set():
-        for question in rounds.questions():  # one by one: stop() waits for one answer at most
+    while not ended.is_set() and of() is not None:
+        for error in _ask_all(rounds, of, ended):
+            logger.warning("health checks: %s", error.message)
+        ended.wait(rounds.wait())
+
+
+def _ask_all(rounds: Rounds, of: weakref.ref[Any], ended: threading.Event) -> list[RouterError]:
+    """Ask every endpoint once; return what stood in the way of asking.
+
+    This thread and others take the questions one by one, so that an endpoint which is silent
+    holds up itself alone, and stop() waits for one answer at most.
+    """
+    questions = deque(rounds.questions())
+    errors: list[RouterError] = []
+
+    def work() -> None:
+        while not ended.is_set():
+            try:
+                question = questions.popleft()
+            except IndexError:
+                return
             client = of()
-            if client is None or ended.is_set():
-                return  # dropped or stopped: nobody needs to know any more
+            if client is None:
+                return  # dropped: nobody needs to know any more
             try:
                 client._run(question)
             except RouterError as error:
-                logger.warning("health checks: %s", error.message)
+                errors.append(error)
             del client
-        ended.wait(rounds.wait())
+
+    helpers = min(len(questions), AT_ONCE) - 1
+    threads = [
+        threading.Thread(target=work, name="hfrouter-health", daemon=True) for _ in range(helpers)
+    ]
+    client = of()
+    if client is None:
+        return []
+    try:
+        client._connect()  # once, before several threads need it
+    except RouterError as error:
+        return [error]
+    del client
+    started = []
+    with contextlib.suppress(RuntimeError):  # no more threads can be started: these will do
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+    work()
+    for thread in started:
+        thread.join()
+    return errors
 
 
 class AsyncHealthChecks(_Checks):

@@ -24,7 +24,7 @@ from shared_core import (
     RouterClient,
 )
 from shared_core.resilience.failover import Pool
-from shared_core.resilience.health import Rounds
+from shared_core.resilience.health import AT_ONCE, Rounds
 from shared_core.resilience.pipeline import Tools
 from tests.helpers.fault_server import FaultServer, hang, json_reply, reset
 from tests.shared_core.resilience.helpers import GOOD, PATH, failing, lower, upper
@@ -222,14 +222,59 @@ def test_nothing_runs_until_started(server: FaultServer) -> None:
 
 def test_stop_waits_for_one_answer_and_not_for_a_whole_round(server: FaultServer) -> None:
     server.on("*", hang())
-    policy = resilience(*[server.url] * 5)
+    policy = resilience(*[server.url] * 4 * AT_ONCE)
     client = RouterClient("a/b", api_key="hf_x", resilience=policy)
-    checks = client.health_checks(HealthPolicy(interval=60, timeout=0.3)).start()
-    assert until(lambda: len(server.requests) == 1)
+    checks = client.health_checks(HealthPolicy(interval=60, timeout=0.4)).start()
+    assert until(lambda: len(server.requests) >= AT_ONCE)
+    assert health_threads() == AT_ONCE  # one of them leads
     checks.stop()
     assert health_threads() == 0
-    assert len(server.requests) <= 2
+    assert len(server.requests) <= 2 * AT_ONCE
     client.close()
+
+
+def test_a_silent_endpoint_does_not_hold_up_the_others(server: FaultServer) -> None:
+    server.on("*", reset())
+    with FaultServer() as silent:
+        silent.on("*", hang())
+        policy = resilience(*[silent.url] * 3, server.url)
+        with RouterClient("a/b", api_key="hf_x", resilience=policy) as client:
+            started = time.monotonic()
+            client.health_checks(HealthPolicy(timeout=1.0, unhealthy_after=1)).start()
+            assert until(lambda: not healthy(client)["e3"])
+            assert healthy(client) == {"e0": True, "e1": True, "e2": True, "e3": False}
+            assert until(lambda: not any(healthy(client).values()))
+            assert time.monotonic() - started < 2.5  # all at once, not one after another
+            assert until(lambda: health_threads() == 1)  # between two rounds
+        assert health_threads() == 0
+
+
+@pytest.mark.anyio
+async def test_a_silent_endpoint_does_not_hold_up_the_others_of_a_task(server: FaultServer) -> None:
+    server.on("*", reset())
+    with FaultServer() as silent:
+        silent.on("*", hang())
+        policy = resilience(*[silent.url] * 3, server.url)
+        async with AsyncRouterClient("a/b", api_key="hf_x", resilience=policy) as client:
+            started = time.monotonic()
+            checks = client.health_checks(HealthPolicy(timeout=0.5, unhealthy_after=1))
+            await checks.check_now()
+            assert not any(healthy(client).values())
+            assert 0.4 < time.monotonic() - started < 1.4
+
+
+def test_check_now_asks_several_at_once(server: FaultServer) -> None:
+    server.on("*", hang())
+    endpoints = [FailoverEndpoint(server.url + "/v1", name=f"e{at}") for at in range(6)]
+    broken = FailoverEndpoint(server.url + "/v1", name="locked", api_key=keys_after_failures(9))
+    policy = Resilience(failover=Failover([broken, *endpoints]))
+    with RouterClient("a/b", api_key="hf_x", resilience=policy) as client:
+        started = time.monotonic()
+        client.health_checks(HealthPolicy(timeout=0.4, unhealthy_after=1)).check_now()
+        assert time.monotonic() - started < 2.0
+        assert not any(healthy(client).values())
+    assert len(server.requests) == 6
+    assert health_threads() == 0
 
 
 def test_a_key_that_cannot_be_had_does_not_end_the_checks(
