@@ -12,6 +12,7 @@ from shared_core.chat.collector import ChoiceCollector
 from shared_core.chat.response import (
     Answered,
     ShapeError,
+    index_of,
     is_error_object,
     kind_of,
     text_or_empty,
@@ -225,9 +226,7 @@ class ChatStreamDecoder:
     def _chunk(self, wire: Any, event: dict[str, Any], usage: Usage | None) -> ChatChunk:
         if not isinstance(wire, dict):
             raise ShapeError(f"a choice of an event is {kind_of(wire)}")
-        index = wire.get("index")
-        if type(index) is not int:
-            index = 0
+        index = index_of(wire.get("index"), 0)
         choice = self._choices.get(index)
         if choice is None:
             choice = self._choices[index] = ChoiceCollector(index, self._split_think)

@@ -21,7 +21,7 @@ from shared_core.errors import (
     from_error_object,
 )
 from shared_core.wire import json_text
-from shared_core.wire.json_text import whole
+from shared_core.wire.json_text import MAX_COUNT, whole
 from shared_core.wire.messages import Headers
 
 REASONING_KEYS = ("reasoning", "reasoning_content", "reasoning_text")
@@ -231,7 +231,7 @@ def _choice(item: Any, position: int, split_think: bool) -> Choice:
         received=received_of(wire),
     )
     return Choice(
-        index=index if type(index) is int else position,
+        index=index_of(index, position),
         message=message,
         finish_reason=reason,
         logprobs=item.get("logprobs"),
@@ -311,6 +311,16 @@ def _tool_calls(wire: Any, *, cut: bool) -> list[ToolCall]:
         torn = cut and at == len(wire) - 1
         calls.append(ToolCall(call_id, name, final_arguments(text, cut=torn)))
     return calls
+
+
+def index_of(value: Any, otherwise: int) -> int:
+    """Return the index of a choice as the server gives it.
+
+    Args:
+        value: What stands there.
+        otherwise: Index where that is no whole number from 0 to ``MAX_COUNT``.
+    """
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else otherwise
 
 
 def usage_of(value: Mapping[str, Any]) -> Usage | None:

@@ -54,6 +54,10 @@ def is_json_object(text: str) -> bool:
         return False
 
 
+_LONGEST_INDEX = 16
+"""Digits from which an index in a text is no index."""
+
+
 class _Call:
     __slots__ = ("arguments", "id", "index", "name", "wire_id", "wire_index")
 
@@ -229,6 +233,6 @@ def _wire_id(value: Any) -> str | None:
 def _wire_index(value: Any) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST_INDEX:
         return int(value)
     return None

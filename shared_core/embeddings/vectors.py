@@ -85,6 +85,8 @@ def _read_openai(document: Any, count: int) -> Numbers:
     missing = set(range(count))
     for item in data:
         index = item["index"]
+        if type(index) is not int:
+            raise ValueError("an index that is no whole number")
         row = np.frombuffer(item["embedding"].as_buffer(of_type="d"), dtype=np.float64)
         if matrix is None:
             matrix = np.empty((count, row.size), dtype=np.float32)

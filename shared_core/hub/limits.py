@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_LIMIT = re.compile(r'"(?P<bucket>[^"]+)"\s*;\s*r=(?P<left>\d+)\s*;\s*t=(?P<reset>\d+)')
-_QUOTA = re.compile(r'"(?P<bucket>[^"]+)"\s*;\s*q=(?P<quota>\d+)\s*;\s*w=(?P<window>\d+)')
+_LIMIT = re.compile(r'"(?P<bucket>[^"]+)"\s*;\s*r=(?P<left>\d{1,9})\s*;\s*t=(?P<reset>\d{1,9})\b')
+_QUOTA = re.compile(r'"(?P<bucket>[^"]+)"\s*;\s*q=(?P<quota>\d{1,9})\s*;\s*w=(?P<window>\d{1,9})\b')
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from shared_core.providers.exchange import (
     sized,
     sound,
 )
+from shared_core.wire.json_text import whole
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _vectors(answer: Any) -> Any:
     rows = at(answer, "data")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError("data is not a list of vectors")
-    ordered = sorted(rows, key=lambda row: row.get("index") or 0)
+    ordered = sorted(rows, key=lambda row: whole(row.get("index")) or 0)
     return [at(row, "embedding") for row in ordered]
 
 

@@ -173,6 +173,8 @@ def _listed(offer: Offer) -> Price | None:
         return Price()
     if offer.input_price is None or offer.output_price is None:
         return None
+    if min(offer.input_price, offer.output_price) < 0:
+        return None  # no price of tokens: some lists mean "it depends" by it
     return Price(offer.input_price, offer.output_price)
 
 

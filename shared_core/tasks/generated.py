@@ -160,6 +160,6 @@ def _token(value: Any, where: str) -> Token:
     return Token(
         id=read.get(raw, "id", read.whole, where),
         text=read.get(raw, "text", read.text, where),
-        logprob=read.maybe(raw, "logprob", read.number, where),
+        logprob=read.maybe(raw, "logprob", read.log_probability, where),
         special=raw.get("special") is True,
     )

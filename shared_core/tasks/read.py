@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from shared_core.media.kinds import sniff
 from shared_core.media.output import Media
+from shared_core.wire.json_text import MAX_COUNT
 
 T = TypeVar("T")
+
+MAX_WHOLE = 2**64 - 1
+"""Largest whole number that is read: seeds are unsigned and of 64 bits (TGI)."""
 
 _MISSING: Any = object()
 
@@ -28,7 +33,7 @@ def wrong(where: str, wanted: str, value: Any) -> Mismatch:
     if value is _MISSING:
         return Mismatch(f"{where or 'the answer'} is missing; {wanted} belongs there")
     shown = repr(value)
-    if isinstance(value, dict | list | str | bytes | Media) and len(shown) > 60:
+    if len(shown) > 60:
         shown = f"{shown[:57]}..."
     return Mismatch(f"{where or 'the answer'} is {shown}, not {wanted}")
 
@@ -55,22 +60,38 @@ def text(value: Any, where: str = "") -> str:
 
 
 def number(value: Any, where: str = "") -> float:
-    """Return *value* as a float if it is a number that a float can hold."""
+    """Return *value* as a float if it is a finite number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong(where, "a number", value)
     try:
-        return float(value)
+        found = float(value)
     except OverflowError:
         raise wrong(where, "a number", value) from None
+    if not math.isfinite(found):
+        raise wrong(where, "a number", value)
+    return found
+
+
+def log_probability(value: Any, where: str = "") -> float:
+    """Return *value* as :func:`number` does; the logarithm of nothing is minus infinity."""
+    return value if value == -math.inf else number(value, where)
 
 
 def whole(value: Any, where: str = "") -> int:
-    """Return *value* as an int if it is a whole number (``3.0`` is one)."""
-    if isinstance(value, float) and value.is_integer():
+    """Return *value* as an int if it is a whole number (``3.0`` is one) of a usable size."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_COUNT:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_WHOLE:
         raise wrong(where, "a whole number", value)
     return value
+
+
+def position(value: Any, where: str = "") -> int:
+    """Return *value* as :func:`whole` does, if it can be a place in a list."""
+    found = whole(value, where)
+    if found < 0:
+        raise wrong(where, "a whole number from 0 on", value)
+    return found
 
 
 def get(source: Mapping[str, Any], name: str, read: Callable[[Any, str], T], where: str = "") -> T:

@@ -161,7 +161,7 @@ def table_answer(value: Any, /) -> TableAnswer:
 
 
 def _pair(value: Any, where: str) -> tuple[int, int]:
-    numbers = read.items(value, read.whole, where)
+    numbers = read.items(value, read.position, where)
     if len(numbers) != 2:
         raise read.wrong(where, "a row and a column", value)
     return numbers[0], numbers[1]
@@ -270,11 +270,14 @@ def features(value: Any, /) -> NDArray[np.float32]:
     if not isinstance(value, list):
         raise read.wrong("", "a list of numbers", value)
     try:
-        array = np.asarray(_numbers(value), dtype=np.float32)
+        with np.errstate(over="ignore"):
+            array = np.asarray(_numbers(value), dtype=np.float32)
     except (ValueError, TypeError, OverflowError):
         raise read.Mismatch("the answer is not a regular array of numbers") from None
     if array.size == 0:
         raise read.Mismatch("the answer holds no numbers")
+    if not np.isfinite(array).all():
+        raise read.Mismatch("the answer holds NaN or infinite numbers")
     return array
 
 
@@ -317,7 +320,7 @@ def _ranked(value: Any, where: str) -> Ranked:
     raw = read.mapping(value, where)
     name = "score" if "score" in raw else "relevance_score"  # Cohere's form, also llama.cpp's
     return Ranked(
-        index=read.get(raw, "index", read.whole, where),
+        index=read.get(raw, "index", read.position, where),
         score=read.get(raw, name, read.number, where),
         text=read.maybe(raw, "text", read.text, where),
         raw=raw,
