@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared_core.errors import APIError
 from shared_core.local import reader_chat as reader
 from shared_core.local.background import Known, Made, Source, too_slow
 from shared_core.local.call import DEVICE_HEADER, LocalCall
+from shared_core.local.content import for_template
 from shared_core.local.loading import language_model
 from shared_core.local.models import names_of
 from shared_core.local.sampling import Sampling
-from shared_core.local.shapes import DONE, chat_envelope, event, messages_of, text_of
+from shared_core.local.shapes import DONE, chat_envelope, event, messages_of
 from shared_core.local.tool_calls import OPEN, ToolCalls
-from shared_core.local.torch.language_model import LanguageModel, Written
+from shared_core.local.torch.language_model import LanguageModel, Prompt, Written
 
 _SAMPLED = {
     "max_tokens": "max_new_tokens",
@@ -47,7 +46,7 @@ _FINISH = {"end": "stop", "stop": "stop", "length": "length"}
 class _Job:
     model: LanguageModel
     name: str
-    prompt: list[int]
+    prompt: Prompt
     sampling: Sampling
     tools: bool
     include_usage: bool
@@ -136,7 +135,7 @@ def loaded(call: LocalCall, asked: object) -> LanguageModel:
 def write(
     call: LocalCall,
     model: LanguageModel,
-    prompt: list[int],
+    prompt: Prompt,
     sampling: Sampling,
     emit: Callable[[str], None],
 ) -> Written:
@@ -145,7 +144,7 @@ def write(
     Args:
         call: Who waits: until it is cancelled and, for a whole answer, for its timeout.
         model: The model.
-        prompt: Tokens.
+        prompt: What is there.
         sampling: How to choose, and where to end.
         emit: Given each piece of the text.
 
@@ -188,7 +187,7 @@ def _job(call: LocalCall) -> _Job:
             model=name,
         )
     prompt = model.conversation(
-        [_for_template(call, message, name) for message in messages],
+        [for_template(call, message, model, name) for message in messages],
         tools,
         _template_options(call, body, model),
     )
@@ -234,37 +233,6 @@ def _template_options(
         "Leave it out, or pass extra_body={'chat_template_kwargs': {...}} with what it has.",
         param="reasoning_effort",
     )
-
-
-def _for_template(call: LocalCall, message: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return *message* as chat templates read it: content as text, arguments as objects."""
-
-    def cannot(kind: object) -> APIError:
-        return call.unsupported(
-            f"{name} reads text only, not content of type {kind!r}.",
-            "Leave it out, or use a server with a model that can see or hear.",
-            param="messages",
-            model=name,
-        )
-
-    made = {**message, "content": text_of(call, message, cannot)}
-    if message.get("tool_calls"):
-        made["tool_calls"] = [_with_object(each) for each in message["tool_calls"]]
-    return made
-
-
-def _with_object(tool_call: Any) -> Any:
-    function = tool_call.get("function") if isinstance(tool_call, dict) else None
-    if not isinstance(function, dict):
-        return tool_call
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        return tool_call
-    try:
-        value = json.loads(arguments)
-    except ValueError:
-        return tool_call
-    return {**tool_call, "function": {**function, "arguments": value}}
 
 
 def _written(

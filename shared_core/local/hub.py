@@ -51,6 +51,20 @@ def cache_folder() -> Path:
     return Path(environment.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "hub"
 
 
+def cached(source: str) -> Path | None:
+    """Return the folder of a model of the Hub in the cache, None if it is not there.
+
+    Args:
+        source: ``org/name`` or ``org/name@revision``.
+    """
+    name, _, revision = source.partition("@")
+    model = cache_folder() / f"models--{name.replace('/', '--')}"
+    reference = model / "refs" / (revision or "main")
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    folder = model / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
+
+
 def download(source: str, *, settings: Settings | None = None, code: bool = False) -> Path:
     """Return the folder of a model of the Hub, downloaded if it is not in the cache.
 

@@ -104,9 +104,9 @@ def language_model(
     """Return the language model *source*; arguments and errors as for :func:`encoder`."""
 
     def load() -> LanguageModel:
-        from shared_core.local.torch.language_model import LanguageModel
+        from shared_core.local.torch.kinds import load_language_model
 
-        return LanguageModel(_folder(source, models, settings), models)
+        return load_language_model(_folder(source, models, settings), models)
 
     return _once(_key("chat", source, models, settings), load)
 

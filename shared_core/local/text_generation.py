@@ -13,7 +13,7 @@ from shared_core.local.call import LocalCall
 from shared_core.local.chat import loaded, write
 from shared_core.local.sampling import Sampling
 from shared_core.local.shapes import event
-from shared_core.local.torch.language_model import LanguageModel, Written
+from shared_core.local.torch.language_model import LanguageModel, Prompt, Written
 
 _SAMPLED = frozenset(Sampling.__dataclass_fields__)
 _HANDLED = {"return_full_text", "details", "truncate"}
@@ -32,7 +32,7 @@ _FINISH = {"end": "eos_token", "stop": "stop_sequence", "length": "length"}
 class _Job:
     model: LanguageModel
     text: str
-    prompt: list[int]
+    prompt: Prompt
     sampling: Sampling
     details: bool
     full_text: bool
@@ -105,12 +105,10 @@ def _job(call: LocalCall) -> _Job:
     path = unquote(urlsplit(call.request.url).path)
     in_path = re.search(r"/models/(.+)$", path)
     model = loaded(call, in_path[1] if in_path else None)
-    prompt = model.prompt(text)
-    kept = parameters.get("truncate")
     return _Job(
         model,
         text,
-        prompt[-kept:] if kept else prompt,
+        model.prompt(text, parameters.get("truncate")),
         Sampling.of(parameters),
         bool(parameters.get("details")),
         bool(parameters.get("return_full_text")),

@@ -26,6 +26,7 @@ from shared_core.local.embeddings import (
     openai_embeddings,
     sentence_similarity,
 )
+from shared_core.local.modalities import modalities_of
 from shared_core.local.models import LocalModels, name_of
 from shared_core.local.task_table import hears, sees
 from shared_core.media.output import Media
@@ -235,7 +236,7 @@ def _handler(call: LocalCall) -> _Handler:
 
 def _models(call: LocalCall) -> Any:
     models = call.models
-    listed = [_entry(models.chat_model, "text"), _entry(models.embedding_model, "embeddings")]
+    listed = [_chat_entry(models), _entry(models.embedding_model, "embeddings")]
     listed += [_task_entry(task, name_of(source)) for task, source in models.tasks.items()]
     name = unquote(urlsplit(call.request.url).path).rstrip("/").partition("/v1/models/")[2]
     if not name:
@@ -244,6 +245,13 @@ def _models(call: LocalCall) -> Any:
         if entry["id"] == name:
             return entry
     raise call.unknown_model(name, [entry["id"] for entry in listed])
+
+
+def _chat_entry(models: LocalModels) -> dict[str, Any]:
+    entry = _entry(models.chat_model, "text")
+    if models.chat is not None:
+        entry["architecture"]["input_modalities"] = modalities_of(str(models.chat))
+    return entry
 
 
 def _task_entry(task: str, name: str) -> dict[str, Any]:

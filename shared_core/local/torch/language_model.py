@@ -6,17 +6,16 @@ import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared_core.errors import ContextLengthError
 from shared_core.local.failures import LocalModelError
 from shared_core.local.text_pieces import TextPieces
-from shared_core.local.torch.loading import computing, library, loading, prepare
+from shared_core.local.torch.loading import computing, library
 
 if TYPE_CHECKING:
-    from shared_core.local.models import LocalModels
     from shared_core.local.sampling import Sampling
 
 _CONTEXT = 2048
@@ -29,6 +28,22 @@ _SAMPLING = threading.Lock()
 """PyTorch has one random state per device: one generation at a time may use it."""
 
 Reason = Literal["end", "stop", "length", "given up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is to continue.
+
+    Attributes:
+        tokens: All of it, with the places of images and sound.
+        media: Images and sound as the model takes them: tensors by name.
+    """
+
+    tokens: list[int]
+    media: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +67,22 @@ class LanguageModel:
 
     Args:
         folder: Where it is.
-        models: Device, type of weights, whether its own code may run.
+        model: The model itself, on its device.
+        tokenizer: Its tokenizer.
 
-    Raises:
-        ImportError: transformers is not installed; names the command.
-        LocalModelError: The folder or the device cannot be used.
+    Attributes:
+        folder: Where it is.
+        reads: What it reads beside text: ``"image"``, ``"audio"``.
+        rate: Samples per second of the sound that it hears.
     """
 
-    def __init__(self, folder: Path, models: LocalModels) -> None:
-        self._torch = library("torch")
-        package, device, reading, weights = prepare("transformers", folder, models)
-        with loading(folder, "transformers"):
-            kind = package.AutoModelForCausalLM
-            self._tokenizer = package.AutoTokenizer.from_pretrained(folder, **reading)
-            self._model = kind.from_pretrained(folder, **reading, **weights).eval()
-            if device is not None:
-                self._model = self._model.to(device)
+    def __init__(self, folder: Path, model: Any, tokenizer: Any) -> None:
         self.folder = folder
+        self.reads: frozenset[str] = frozenset()
+        self.rate = 16_000
+        self._torch = library("torch")
+        self._model = model
+        self._tokenizer = tokenizer
         self._lock = threading.Lock()
         # The tokenizer is not safe to share, and must not wait for a text to be written.
         self._reading = threading.Lock()
@@ -103,8 +117,8 @@ class LanguageModel:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Any] | None,
         options: Mapping[str, Any],
-    ) -> list[int]:
-        """Return the prompt that the model's chat template makes, as tokens.
+    ) -> Prompt:
+        """Return the prompt that the model's chat template makes.
 
         Args:
             messages: In the form of the template.
@@ -128,12 +142,17 @@ class LanguageModel:
                     f"The chat template of {self.folder} refuses the messages: {exc}",
                     guidance="Change order and roles of the messages to what the model expects.",
                 ) from exc
-            return self._ids(text, special=False)
+            return Prompt(self._ids(text, special=False))
 
-    def prompt(self, text: str) -> list[int]:
-        """Return the tokens of a prompt that is to be continued."""
+    def prompt(self, text: str, last: int | None = None) -> Prompt:
+        """Return a text that is to be continued.
+
+        Args:
+            text: The text.
+            last: Keep so many tokens of its end; None or 0: all.
+        """
         with self._reading:
-            return self._ids(text, special=True)
+            return Prompt(self._ids(text, special=True)[-(last or 0) :])
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special)
@@ -141,7 +160,7 @@ class LanguageModel:
 
     def write(
         self,
-        prompt: Sequence[int],
+        prompt: Prompt,
         sampling: Sampling,
         emit: Callable[[str], None],
         given_up: Callable[[], bool],
@@ -149,7 +168,7 @@ class LanguageModel:
         """Continue *prompt*.
 
         Args:
-            prompt: Tokens.
+            prompt: What is there.
             sampling: How to choose, and where to end.
             emit: Given each piece of the text.
             given_up: Asked after each token whether to end now.
@@ -168,10 +187,11 @@ class LanguageModel:
                     return Written("given up", len(prompt), 0)
                 held.callback(lock.release)
             with self._seeded(sampling.seed), self._torch.inference_mode():
-                ids = self._torch.tensor([list(prompt)], device=self._model.device)
+                ids = self._torch.tensor([prompt.tokens], device=self._model.device)
                 made = self._model.generate(
-                    ids,
+                    input_ids=ids,
                     attention_mask=self._torch.ones_like(ids),
+                    **self._placed(prompt.media),
                     generation_config=config,
                     streamer=_Streamer(pieces),
                     stopping_criteria=[ending],
@@ -186,6 +206,14 @@ class LanguageModel:
             reason = "given up"
         return Written(reason, len(prompt), pieces.count)
 
+    def _placed(self, media: Mapping[str, Any]) -> dict[str, Any]:
+        """Return tensors where the model computes, numbers with a fraction in its own type."""
+        model, placed = self._model, {}
+        for name, value in media.items():
+            dtype = model.dtype if value.is_floating_point() else value.dtype
+            placed[name] = value.to(model.device, dtype)
+        return placed
+
     def _decode(self, ids: list[int]) -> str:
         with self._reading:
             text: str = self._tokenizer.decode(
@@ -193,9 +221,16 @@ class LanguageModel:
             )
             return text
 
-    def _generation_config(self, prompt: Sequence[int], sampling: Sampling) -> Any:
+    def _room(self, prompt: Prompt) -> int:
+        """Return how many tokens can be written; none or less where the prompt is too long."""
+        left = self.context - len(prompt)
+        if self._model.config.is_encoder_decoder and left >= 0:  # each has the whole context
+            return self.context - 1  # the decoder's begins with a token of its own
+        return left
+
+    def _generation_config(self, prompt: Prompt, sampling: Sampling) -> Any:
         config = copy.deepcopy(self._model.generation_config)
-        room = self.context - len(prompt)
+        room = self._room(prompt)
         limit = sampling.max_new_tokens
         if limit is None:
             limit = min(config.max_new_tokens or room, room)

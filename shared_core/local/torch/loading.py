@@ -95,6 +95,13 @@ def loading(folder: Path, library: str) -> Iterator[None]:
         yield
     except RouterError:
         raise
+    except ImportError as exc:
+        needed = " ".join(str(exc).split()).partition(" but it was not found")[0]
+        raise LocalModelError(
+            f"{library} cannot load {folder} for want of a library: {needed}",
+            guidance="Install the library that is named, e.g. pip install torchvision, which "
+            "processors of videos need.",
+        ) from exc
     except Exception as exc:
         raise LocalModelError(
             f"{library} cannot load {folder}: {type(exc).__name__}: {exc}",

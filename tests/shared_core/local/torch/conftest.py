@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import torch_models
+from tests.helpers import chat_models, torch_models
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def taught(folders: Path) -> Path:
     """The chat model that knows the conversations of tests/assets/README.md."""
     return torch_models.write_taught(folders / "taught")
+
+
+@pytest.fixture(scope="session")
+def seeing(folders: Path) -> Path:
+    """A chat model that was taught the colours of images."""
+    return chat_models.write_llava(folders / "seeing")
 
 
 @pytest.fixture(scope="session")

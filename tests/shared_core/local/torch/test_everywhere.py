@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.helpers import chat_models
 from tests.helpers.torch_models import need, write_random
 
 need("torch", "transformers", "sentence_transformers")
 
 from langchain_core.documents import Document  # noqa: E402
-from llama_index.core.base.llms.types import ChatMessage  # noqa: E402
+from langchain_core.messages import HumanMessage  # noqa: E402
+from llama_index.core.base.llms.types import (  # noqa: E402
+    AudioBlock,
+    ChatMessage,
+    ImageBlock,
+    TextBlock,
+)
 from llama_index.core.schema import NodeWithScore, TextNode  # noqa: E402
 
 from langchain_hfrouter import (  # noqa: E402
@@ -26,7 +35,7 @@ from langchain_hfrouter import (  # noqa: E402
 )
 from llama_index_hfrouter import HFRouter, HFRouterEmbedding  # noqa: E402
 from llama_index_hfrouter import HFRouterRerank as NodeRerank  # noqa: E402
-from shared_core import LocalModels, RouterClient  # noqa: E402
+from shared_core import AudioPart, LocalModels, RouterClient  # noqa: E402
 from shared_core.cli import main  # noqa: E402
 from shared_core.embeddings import SemanticIndex, most_similar  # noqa: E402
 from tests.helpers.servers import ROOT  # noqa: E402
@@ -97,6 +106,48 @@ def test_llama_index(models: LocalModels) -> None:
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
     ranked = NodeRerank(local=models, top_n=2).postprocess_nodes(nodes, query_str="kitten")
     assert len(ranked) == 2
+
+
+def test_images_through_langchain(seeing: Path) -> None:
+    chat = ChatHFRouter(local=LocalModels(chat=seeing), temperature=0)
+    encoded = base64.b64encode(chat_models.image("blue")).decode()
+    url = f"data:image/png;base64,{encoded}"
+    for block in (
+        {"type": "image", "base64": encoded, "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ):
+        message = HumanMessage([block, {"type": "text", "text": chat_models.COLOUR}])
+        assert chat.invoke([message]).content == " It is blue."
+        assert "".join(str(chunk.content) for chunk in chat.stream([message])) == " It is blue."
+
+
+def test_images_through_llama_index(seeing: Path) -> None:
+    llm = HFRouter(local=LocalModels(chat=seeing), temperature=0)
+    for colour in chat_models.COLOURS:
+        image = ImageBlock(image=chat_models.image(colour))
+        message = ChatMessage(role="user", blocks=[image, TextBlock(text=chat_models.COLOUR)])
+        assert llm.chat([message]).message.content == f" It is {colour}."
+        *_, last = llm.stream_chat([message])
+        assert last.message.content == f" It is {colour}."
+
+
+def test_sound_through_both(tmp_path: Path) -> None:
+    models = LocalModels(chat=chat_models.write_qwen2_audio(tmp_path / "hearing"))
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 9}
+    sounds = [chat_models.tone(440), chat_models.tone(3000)]
+    with RouterClient(local=models) as client:
+        expected = [
+            client.chat.create([{"role": "user", "content": [AudioPart(sound)]}], **options).text
+            for sound in sounds
+        ]
+    chat, llm = ChatHFRouter(local=models, **options), HFRouter(local=models, **options)
+    encoded = [base64.b64encode(sound).decode() for sound in sounds]
+    kind = {"type": "audio", "mime_type": "audio/wav"}
+    heard = [chat.invoke([HumanMessage([{**kind, "base64": data}])]).content for data in encoded]
+    blocks = [AudioBlock(audio=sound, format="wav") for sound in sounds]
+    turns = [ChatMessage(role="user", blocks=[block]) for block in blocks]
+    assert heard == [llm.chat([turn]).message.content for turn in turns] == expected
+    assert expected[0] != expected[1]
 
 
 Run = Callable[..., tuple[int, str, str]]
