@@ -28,6 +28,8 @@ def modalities_of(source: str) -> list[str]:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):
         return ["text"]
+    if not isinstance(config, dict):
+        return ["text"]
     return ["text", *(kind for part, kind in _PARTS.items() if part in config)]
 
 

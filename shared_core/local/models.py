@@ -47,8 +47,8 @@ class LocalModels:
         max_sentences: Most sentences that the reader quotes in one answer.
         semantic: Whether the reader also compares meanings with the embedding model. It
             does so only where the weights are found; otherwise it compares words.
-        chat: A language model for chat and text generation, run by transformers. None: the
-            reader, which only quotes.
+        chat: A language model for chat and text generation, run by transformers; it may see
+            images and hear sound. None: the reader, which only quotes.
         tasks: Task -> the model that answers it, e.g. ``{"text-ranking":
             "cross-encoder/ms-marco-MiniLM-L6-v2"}``. Rerankers run in sentence-transformers,
             the others in transformers: all that it has a pipeline for. A :class:`LocalTask`

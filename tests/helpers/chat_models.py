@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import wave
 from collections.abc import Mapping
 from pathlib import Path
@@ -281,12 +282,52 @@ def write_qwen2_audio(folder: Path) -> Path:
 
 
 def write_qwen2_vl(folder: Path) -> Path:
-    """Write what transformers reads of a Qwen2-VL before its weights."""
+    """Write a Qwen2-VL, whose processor has a part for videos, with random weights."""
+    import torch
     import transformers
 
-    transformers.Qwen2VLConfig().save_pretrained(folder)
-    _tokenizer(EITHER, "<|image_pad|>", "<|video_pad|>").save_pretrained(folder)
-    transformers.Qwen2VLImageProcessor().save_pretrained(folder)
+    torch.manual_seed(5)
+    pad = "<|image_pad|>"
+    marks = ("<|vision_start|>", "<|vision_end|>", pad, "<|video_pad|>")
+    template = EITHER.replace("IMAGE", f"<|vision_start|>{pad}<|vision_end|>")
+    tokenizer = _tokenizer(template, *marks)
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
+    words = {name: value for name, value in _words(tokenizer).items() if name != "head_dim"}
+    config = transformers.Qwen2VLConfig(
+        text_config={**words, "rope_parameters": rope},
+        vision_config={
+            "depth": 1,
+            "embed_dim": 32,
+            "hidden_size": 32,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "patch_size": 8,
+            "initializer_range": 0.5,
+        },
+        **_ids(
+            tokenizer,
+            image_token_id=pad,
+            video_token_id="<|video_pad|>",
+            vision_start_token_id="<|vision_start|>",
+            vision_end_token_id="<|vision_end|>",
+        ),
+    )
+    transformers.Qwen2VLForConditionalGeneration(config).eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    transformers.Qwen2VLImageProcessor(
+        patch_size=8, min_pixels=16 * 16, max_pixels=64 * 64
+    ).save_pretrained(folder)
+    return folder
+
+
+def write_mistral3(folder: Path) -> Path:
+    """Write what transformers reads of a Mistral 3 before its weights."""
+    import transformers
+
+    transformers.Mistral3Config().save_pretrained(folder)
+    _tokenizer(EITHER).save_pretrained(folder)
+    told = {"image_processor_type": "PixtralImageProcessor", "processor_class": "PixtralProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(told))
     return folder
 
 

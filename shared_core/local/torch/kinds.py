@@ -40,8 +40,10 @@ def load_language_model(folder: Path, models: LocalModels) -> LanguageModel:
     if reads and "image" in reads:
         pillow()
     with loading(folder, "transformers"):
-        part = package.AutoProcessor if reads else package.AutoTokenizer
-        reader = part.from_pretrained(folder, **reading)
+        if reads:
+            reader = _processor(package, folder, config, reading)
+        else:
+            reader = package.AutoTokenizer.from_pretrained(folder, **reading)
         model = getattr(package, kind).from_pretrained(folder, **reading, **weights).eval()
         if device is not None:
             model = model.to(device)
@@ -76,6 +78,23 @@ def _kind(package: Any, folder: Path, config: Any) -> str:
             guidance="Name another model, or give this one to tasks= for what it does.",
         )
     return kind
+
+
+def _processor(package: Any, folder: Path, config: Any, reading: dict[str, Any]) -> Any:
+    """Return the processor; without torchvision, without its part for videos.
+
+    That part exists for torchvision only, and nobody needs it here.
+    """
+    try:
+        return package.AutoProcessor.from_pretrained(folder, **reading)
+    except ImportError:
+        kind: Any = package.PROCESSOR_MAPPING.get(type(config), object)
+        parts: list[str] = getattr(kind, "get_attributes", list)()
+        if parts[-1:] != ["video_processor"]:  # elsewhere it cannot be left out of the arguments
+            raise
+    own = {"get_attributes": classmethod(lambda cls: parts[:-1])}
+    without: Any = type(kind.__name__, (kind,), own)
+    return without.from_pretrained(folder, **reading)
 
 
 def _class(package: Any, kind: str, config: Any) -> Any:

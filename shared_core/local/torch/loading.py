@@ -99,8 +99,7 @@ def loading(folder: Path, library: str) -> Iterator[None]:
         needed = " ".join(str(exc).split()).partition(" but it was not found")[0]
         raise LocalModelError(
             f"{library} cannot load {folder} for want of a library: {needed}",
-            guidance="Install the library that is named, e.g. pip install torchvision, which "
-            "processors of videos need.",
+            guidance="Install it with pip, e.g. pip install torchvision.",
         ) from exc
     except Exception as exc:
         raise LocalModelError(

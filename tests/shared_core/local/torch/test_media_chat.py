@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,52 @@ def test_it_writes_what_the_library_writes(made: dict[str, Path], name: str) -> 
     random_text, *_ = _expected(folder, kind, do_sample=True, temperature=1.5)
     assert at_random.text == random_text
     assert listed.input_modalities == ("text", kind)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_processor_with_a_part_for_videos_needs_no_torchvision(
+    tmp_path: Path, saved: bool
+) -> None:
+    import io
+
+    import torch
+    import transformers
+    from PIL import Image
+
+    folder = chat_models.write_qwen2_vl(tmp_path / "video")
+    if saved:  # all in one file, as transformers 5 saves it
+        told = json.loads((folder / "preprocessor_config.json").read_text())
+        video = {**told, "video_processor_type": "Qwen2VLVideoProcessor"}
+        parts = {"image_processor": told, "video_processor": video}
+        own = {"processor_class": "Qwen2VLProcessor", **parts}
+        (folder / "processor_config.json").write_text(json.dumps(own))
+        (folder / "preprocessor_config.json").unlink()
+    image = chat_models.image("blue")
+    with RouterClient(local=LocalModels(chat=folder)) as client:
+        answer = client.chat.create(_user(ImagePart(image), COLOUR), temperature=0, max_tokens=24)
+        other = client.chat.create(_user(_image("red"), COLOUR), temperature=0, max_tokens=24)
+    # What the processor does, by hand.
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()
+    seen = transformers.AutoImageProcessor.from_pretrained(folder)(
+        Image.open(io.BytesIO(image)), return_tensors="pt"
+    )
+    places = "<|image_pad|>" * int(seen["image_grid_thw"].prod() // 4)
+    prompt = f"<|im_start|>user\n<|vision_start|>{places}<|vision_end|>{COLOUR}<|im_end|>\n"
+    ids = tokenizer(f"{prompt}<|im_start|>assistant\n", return_tensors="pt")["input_ids"]
+    kinds = (ids == tokenizer.convert_tokens_to_ids("<|image_pad|>")).long()
+    written = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        mm_token_type_ids=kinds,
+        **seen,
+        max_new_tokens=24,
+        do_sample=False,
+    )[0]
+    assert answer.text == tokenizer.decode(written[ids.shape[1] :], skip_special_tokens=True)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == ids.shape[1]
+    assert other.text != answer.text
 
 
 @pytest.mark.parametrize("name", ["idefics3", "gemma3", "qwen2_audio"])
@@ -375,7 +422,7 @@ def _speaking(folder: Path) -> Path:
         (media_models.write_captioner, "'vision-encoder-decoder', .* no text without an image"),
         (media_models.write_image_classifier, "'vit', .* has no model of that type"),
         (_speaking, "'qwen2_5_omni', .* answers with speech too"),
-        (chat_models.write_qwen2_vl, "for want of a library: .* requires the Torchvision library"),
+        (chat_models.write_mistral3, "for want of a library: .* Torchvision"),
     ],
 )
 def test_what_cannot_be_run_is_refused(
