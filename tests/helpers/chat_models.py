@@ -352,3 +352,37 @@ def write_t5(folder: Path) -> Path:
         decoder_start_token_id=tokenizer.pad_token_id,
     )
     return _saved(folder, transformers.T5ForConditionalGeneration(config), tokenizer)
+
+
+def write_bart(folder: Path, head: str) -> Path:
+    """Write a BART with random weights, which transformers lists twice.
+
+    Args:
+        folder: Where to.
+        head: ``"ForConditionalGeneration"``, or ``"ForCausalLM"``: the decoder alone.
+    """
+    import torch
+    import transformers
+
+    torch.manual_seed(6)
+    tokenizer = _tokenizer("")
+    tokenizer.chat_template = None
+    config = transformers.BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        max_position_embeddings=64,
+        init_std=0.5,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        forced_eos_token_id=None,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        is_encoder_decoder=head == "ForConditionalGeneration",
+    )
+    return _saved(folder, getattr(transformers, f"Bart{head}")(config), tokenizer)

@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,11 +249,16 @@ def test_sound_comes_at_the_rate_of_the_model(made: dict[str, Path]) -> None:
     assert usages[0] == usages[1]
 
 
-def test_other_types_of_weights(seeing: Path) -> None:
-    with RouterClient(local=LocalModels(chat=seeing, dtype="bfloat16")) as client:
-        answer = client.chat.create(_user(_image("red"), COLOUR), temperature=0)
-    assert answer.text == " It is red."
-    assert answer.system_fingerprint == "local-cpu-bfloat16"
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_other_types_of_weights(made: dict[str, Path], name: str, dtype: str) -> None:
+    (kind,) = KINDS[name]
+    with RouterClient(local=LocalModels(chat=made[name], dtype=dtype)) as client:
+        answer = client.chat.create(_question(kind), temperature=0, max_tokens=9)
+        colour = client.chat.create(_user(_image("red"), COLOUR)).text if name == "llava" else None
+    assert answer.text
+    assert answer.system_fingerprint == f"local-cpu-{dtype}"
+    assert colour in (" It is red.", None)
 
 
 def test_tools_are_told_to_a_model_that_sees(made: dict[str, Path], client: RouterClient) -> None:
@@ -389,24 +395,51 @@ def test_a_seeing_model_with_code_of_its_own(seeing: Path, tmp_path: Path) -> No
     assert answer.text == " It is blue."
 
 
-def test_an_encoder_with_a_decoder_continues_texts(tmp_path: Path) -> None:
+PROMPT = "translate: a cat"
+
+
+@pytest.mark.parametrize(
+    ("write", "kind"),
+    [
+        (chat_models.write_t5, "Seq2SeqLM"),
+        (partial(chat_models.write_bart, head="ForConditionalGeneration"), "Seq2SeqLM"),
+        (partial(chat_models.write_bart, head="ForCausalLM"), "CausalLM"),
+    ],
+)
+def test_the_folder_says_whether_there_is_an_encoder(
+    write: Callable[[Path], Path], kind: str, tmp_path: Path
+) -> None:
     import transformers
 
-    folder = chat_models.write_t5(tmp_path / "t5")
+    folder = write(tmp_path / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder)
-    ids = tokenizer("translate: a cat", return_tensors="pt")["input_ids"]
+    model = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(folder).eval()
+    ids = tokenizer(PROMPT, return_tensors="pt")["input_ids"]
     options: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False}
     written = model.generate(ids, **options)[0]
+    written = written[1 if kind == "Seq2SeqLM" else ids.shape[1] :]  # after what begins it
     with RouterClient(local=LocalModels(chat=folder)) as client:
-        found = client.tasks.text_generation("translate: a cat", details=True, **options)
-        pieces = list(client.tasks.text_generation_stream("translate: a cat", **options))
+        found = client.tasks.text_generation(PROMPT, details=True, **options)
+        pieces = list(client.tasks.text_generation_stream(PROMPT, **options))
         with pytest.raises(UnsupportedFeatureError, match="no chat template"):
             client.chat.create(HELLO)
     assert found.text == tokenizer.decode(written, skip_special_tokens=True) != ""
     assert "".join(piece.text for piece in pieces) == found.text
     assert found.details is not None
-    assert found.details.generated_tokens == len(written) - 1  # after the one that begins
+    assert found.details.generated_tokens == len(written)
+
+
+def test_prompt_and_answer_of_an_encoder_each_have_the_context(tmp_path: Path) -> None:
+    folder = chat_models.write_bart(tmp_path / "model", "ForConditionalGeneration")
+    options: dict[str, Any] = {"do_sample": False, "details": True}
+    with RouterClient(local=LocalModels(chat=folder)) as client:
+        for size in (1, 64):
+            found = client.tasks.text_generation("a" * size, max_new_tokens=63, **options)
+            assert found.details is not None
+            assert found.details.generated_tokens > 12
+        for size, limit in ((65, 1), (1, 64)):
+            with pytest.raises(ContextLengthError, match="64 of the model"):
+                client.tasks.text_generation("a" * size, max_new_tokens=limit, **options)
 
 
 def _speaking(folder: Path) -> Path:
