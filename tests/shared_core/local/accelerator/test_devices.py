@@ -14,10 +14,24 @@ from tests.helpers.torch_models import need
 
 need("torch", "transformers", "sentence_transformers", "PIL")
 
-from shared_core import Callback, LocalModels, ResponseEvent, RouterClient  # noqa: E402
+from shared_core import (  # noqa: E402
+    AudioPart,
+    Callback,
+    ImagePart,
+    LocalModels,
+    ResponseEvent,
+    RouterClient,
+    TextPart,
+)
 from shared_core.local.task_table import TABLE  # noqa: E402
 from shared_core.local.torch.answers import png  # noqa: E402
-from tests.helpers import accelerator, media_models, pipeline_models, torch_models  # noqa: E402
+from tests.helpers import (  # noqa: E402
+    accelerator,
+    chat_models,
+    media_models,
+    pipeline_models,
+    torch_models,
+)
 
 TEXTS = ["The dome opens at dusk.", "Soup is served.", "a cat"]
 DEVICE = f"{accelerator.NAME}:0"
@@ -88,6 +102,17 @@ def test_chat(options: dict[str, Any], tmp_path: Path) -> None:
     with RouterClient(local=LocalModels(chat=taught, device=DEVICE)) as client:
         with client.chat.stream("Hello", **options) as stream:
             assert "".join(stream.text_deltas()) == cpu.text
+
+
+@pytest.mark.parametrize("name", ["llava", "idefics3", "gemma3", "qwen2_vl", "qwen2_audio"])
+def test_chat_about_images_and_sound(name: str, tmp_path: Path) -> None:
+    folder = getattr(chat_models, f"write_{name}")(tmp_path / "model")
+    part = AudioPart(chat_models.tone(440)) if "audio" in name else ImagePart(png(_image()).content)
+    question = [{"role": "user", "content": [part, TextPart(chat_models.COLOUR)]}]
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
+    cpu, there = _both(lambda client: client.chat.create(question, **options), chat=folder)
+    assert there.text == cpu.text != ""
+    assert there.usage == cpu.usage
 
 
 def _random(head: str, **config: Any) -> Callable[[Path], Path]:
