@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Inputs = Literal["text", "question", "image", "sound", "anything"]
+Inputs = Literal["text", "question", "image", "image question", "sound", "video", "anything"]
 """What a task reads; :mod:`shared_core.local.task_inputs` has a reader for each."""
 
 
@@ -46,6 +46,10 @@ TABLE: dict[str, TaskRow] = {
     "zero-shot-image-classification": _IMAGE,
     "object-detection": _IMAGE,
     "image-to-text": _IMAGE,
+    "zero-shot-object-detection": TaskRow("image", "named_objects:NamedObjects"),
+    "image-segmentation": TaskRow("image", "pixel_tasks:Segmentation"),
+    "depth-estimation": TaskRow("image", "pixel_tasks:DepthEstimation"),
+    "image-to-image": TaskRow("image", "pixel_tasks:SuperResolution"),
     "audio-classification": _SOUND,
     "automatic-speech-recognition": _SOUND,
 }
@@ -68,7 +72,6 @@ NAMED_ELSEWHERE = {
 WITHOUT_PIPELINE = frozenset(
     {
         "text-to-image",
-        "image-to-image",
         "image-text-to-image",
         "text-to-video",
         "image-to-video",
@@ -83,11 +86,14 @@ WITHOUT_PIPELINE = frozenset(
 """Tasks of clients that transformers has no pipeline for: only a LocalTask can answer them."""
 
 
-def sees(task: str) -> bool:
-    """Whether *task* reads an image."""
-    return task in TABLE and "image" in TABLE[task].inputs
+_MODALITIES: dict[Inputs, list[str]] = {
+    "image": ["image"],
+    "image question": ["image", "text"],
+    "sound": ["audio"],
+    "video": ["video"],
+}
 
 
-def hears(task: str) -> bool:
-    """Whether *task* reads a recording."""
-    return task in TABLE and TABLE[task].inputs == "sound"
+def modalities(task: str) -> list[str]:
+    """Return what the model of *task* reads, in the words of the list of models."""
+    return list(_MODALITIES.get(TABLE[task].inputs, ["text"])) if task in TABLE else ["text"]

@@ -28,7 +28,7 @@ from shared_core.local.embeddings import (
 )
 from shared_core.local.modalities import modalities_of
 from shared_core.local.models import LocalModels, name_of
-from shared_core.local.task_table import hears, sees
+from shared_core.local.task_table import modalities
 from shared_core.media.output import Media
 from shared_core.wire.messages import Headers, WireRequest, WireResponse
 
@@ -256,8 +256,7 @@ def _chat_entry(models: LocalModels) -> dict[str, Any]:
 
 def _task_entry(task: str, name: str) -> dict[str, Any]:
     entry = _entry(name)
-    if sees(task) or hears(task):
-        entry["architecture"]["input_modalities"] = ["image" if sees(task) else "audio"]
+    entry["architecture"]["input_modalities"] = modalities(task)
     return entry
 
 

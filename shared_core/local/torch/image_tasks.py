@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from shared_core.local.torch.image_model import ImageModel
 from shared_core.local.torch.loading import library
 from shared_core.local.torch.parts import LocalParts
-from shared_core.local.torch.pictures import picture, pillow
-from shared_core.local.torch.task_model import TaskModel, check_known
-
-if TYPE_CHECKING:
-    from shared_core.local.models import LocalModels
+from shared_core.local.torch.pictures import picture
+from shared_core.local.torch.task_model import check_known
 
 DESCRIBING = "image-to-text"
 _CLASSES = {
@@ -30,12 +27,8 @@ _PARAMETERS = {
 """What a pipeline does not know it leaves out in silence."""
 
 
-class ImageTask(TaskModel):
-    """A model that is given the bytes of an image, in any format that Pillow reads."""
-
-    def __init__(self, task: str, folder: Path, models: LocalModels) -> None:
-        pillow()  # before anything is loaded
-        super().__init__(task, folder, models)
+class ImageTask(ImageModel):
+    """A model that says what is in an image."""
 
     def _load(self, parts: LocalParts) -> None:
         self._model = parts.model(_CLASSES[self._task])

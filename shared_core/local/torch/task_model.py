@@ -95,7 +95,7 @@ def check_known(task: str, parameters: Mapping[str, Any], known: Collection[str]
                 status_code=400,
                 code="unsupported_in_local_mode",
                 param=name,
-                guidance=f"Leave it out; it knows {', '.join(sorted(known))}.",
+                guidance=f"Leave it out; it knows {', '.join(sorted(known)) or 'no parameters'}.",
             )
 
 

@@ -1,0 +1,211 @@
+"""Folders of tiny models of images, documents and videos, with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.media_models import ANIMALS, SIZE
+
+EDGES = {"shortest_edge": 32, "longest_edge": 64}
+_SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "initializer_range": 0.5,
+}
+_SEEING: dict[str, Any] = {**_SMALL, "image_size": 32, "patch_size": 16}
+_LABELS: dict[str, Any] = {
+    "id2label": ANIMALS,
+    "label2id": {name: at for at, name in ANIMALS.items()},
+}
+_DETECTING: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 8,
+    "decoder_attention_heads": 8,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+    "num_queries": 6,
+    "init_std": 0.5,
+}
+
+
+def _tokenizer() -> Any:
+    import transformers
+
+    from tests.helpers.torch_models import minilm_folder
+
+    return transformers.AutoTokenizer.from_pretrained(minilm_folder(), local_files_only=True)
+
+
+def _save(folder: Path, model: str, config: Any, *parts: Any) -> Path:
+    """Write a model with weights that are the same every time, and its other parts."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    getattr(transformers, model)(config).save_pretrained(folder)
+    for part in parts:
+        part.save_pretrained(folder)
+    return folder
+
+
+def random_image() -> Any:
+    """Return an image of Pillow, 50 by 40 pixels, the same every time."""
+    import numpy as np
+    from PIL import Image
+
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+
+
+def write_segformer(folder: Path) -> Path:
+    """Write a SegFormer, which says of each pixel which of ``ANIMALS`` it is."""
+    import transformers as hf
+
+    config = hf.SegformerConfig(
+        num_encoder_blocks=2,
+        depths=[1, 1],
+        hidden_sizes=[8, 16],
+        num_attention_heads=[1, 2],
+        sr_ratios=[2, 1],
+        patch_sizes=[7, 3],
+        strides=[4, 2],
+        mlp_ratios=[2, 2],
+        decoder_hidden_size=16,
+        initializer_range=0.5,
+        **_LABELS,
+    )
+    processor = hf.SegformerImageProcessorPil(size=SIZE)
+    return _save(folder, "SegformerForSemanticSegmentation", config, processor)
+
+
+def write_maskformer(folder: Path) -> Path:
+    """Write a MaskFormer, which finds single ``ANIMALS`` with their masks."""
+    import transformers as hf
+
+    config = hf.MaskFormerConfig(
+        backbone_config=hf.SwinConfig(
+            image_size=32,
+            patch_size=2,
+            embed_dim=8,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 1, 1, 1],
+            window_size=2,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        ),
+        decoder_config=hf.DetrConfig(**_DETECTING),
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        init_std=0.5,
+        init_xavier_std=3.0,
+        **_LABELS,
+    )
+    processor = hf.MaskFormerImageProcessorPil(size=EDGES)
+    return _save(folder, "MaskFormerForInstanceSegmentation", config, processor)
+
+
+def write_detr(folder: Path) -> Path:
+    """Write a DETR that finds ``ANIMALS`` with their masks."""
+    import transformers as hf
+
+    config = hf.DetrConfig(
+        backbone_config=hf.ResNetConfig(
+            embedding_size=8,
+            hidden_sizes=[8, 8, 16, 16],
+            depths=[1, 1, 1, 1],
+            layer_type="basic",
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        ),
+        **_DETECTING,
+        **_LABELS,
+    )
+    processor = hf.DetrImageProcessorPil(size=EDGES)
+    return _save(folder, "DetrForSegmentation", config, processor)
+
+
+def write_dpt(folder: Path) -> Path:
+    """Write a DPT, which says how far each pixel is."""
+    import transformers as hf
+
+    config = hf.DPTConfig(
+        **{**_SEEING, "num_hidden_layers": 4, "patch_size": 8},
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        is_hybrid=False,
+    )
+    processor = hf.DPTImageProcessorPil(size=SIZE)
+    return _save(folder, "DPTForDepthEstimation", config, processor)
+
+
+def write_glpn(folder: Path) -> Path:
+    """Write a GLPN, which says how far each pixel is."""
+    import transformers as hf
+
+    config = hf.GLPNConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=8,
+        initializer_range=0.5,
+    )
+    return _save(folder, "GLPNForDepthEstimation", config, hf.GLPNImageProcessorPil())
+
+
+def write_owlvit(folder: Path) -> Path:
+    """Write an OWL-ViT with MiniLM's tokenizer, which finds what is named."""
+    import transformers as hf
+
+    tokenizer = _tokenizer()
+    ends = {"bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+    words = {**_SMALL, "vocab_size": len(tokenizer), "max_position_embeddings": 64, **ends}
+    config = hf.OwlViTConfig(text_config=words, vision_config=_SEEING, projection_dim=16)
+    processor = hf.OwlViTImageProcessorPil(size=SIZE)
+    return _save(folder, "OwlViTForObjectDetection", config, processor, tokenizer)
+
+
+def write_grounding_dino(folder: Path) -> Path:
+    """Write a Grounding DINO with MiniLM's tokenizer, which finds what is named."""
+    import transformers as hf
+
+    tokenizer = _tokenizer()
+    config = hf.GroundingDinoConfig(
+        backbone_config=hf.SwinConfig(
+            image_size=32,
+            patch_size=2,
+            embed_dim=8,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 1, 1, 1],
+            window_size=2,
+            out_features=["stage2", "stage3", "stage4"],
+        ),
+        text_config=hf.BertConfig(**_SMALL, vocab_size=len(tokenizer)),
+        **{**_DETECTING, "num_queries": 8, "decoder_layers": 2},
+        num_feature_levels=4,
+        encoder_n_points=2,
+        decoder_n_points=2,
+        max_text_len=32,
+    )
+    image = hf.GroundingDinoImageProcessorPil(size=EDGES)
+    processor = hf.GroundingDinoProcessor(image, tokenizer)
+    return _save(folder, "GroundingDinoForObjectDetection", config, processor)
+
+
+def write_swin2sr(folder: Path) -> Path:
+    """Write a Swin2SR that makes images twice as large."""
+    import transformers as hf
+
+    config = hf.Swin2SRConfig(
+        image_size=16,
+        embed_dim=12,
+        depths=[1, 1],
+        num_heads=[2, 2],
+        window_size=4,
+        upscale=2,
+        initializer_range=0.5,
+    )
+    processor = hf.Swin2SRImageProcessorPil(size_divisor=4)
+    return _save(folder, "Swin2SRForImageSuperResolution", config, processor)
