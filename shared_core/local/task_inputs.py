@@ -47,6 +47,16 @@ def _file(call: LocalCall, body: dict[str, Any]) -> bytes:
     return decoded(call, _text(call, body))
 
 
+def _image_question(call: LocalCall, body: dict[str, Any]) -> dict[str, Any]:
+    """Return image and question, which stand in ``inputs``, or beside an image in ``inputs``."""
+    inputs = body.get("inputs")
+    asked = inputs if isinstance(inputs, dict) else {"image": inputs, **body}
+    image, question = asked.get("image"), asked.get("question")
+    if not isinstance(image, str) or not isinstance(question, str):
+        raise call.bad("inputs must have an image, in base64, and the text question.", "inputs")
+    return {"image": decoded(call, image), "question": question}
+
+
 def decoded(call: LocalCall, encoded: str) -> bytes:
     """Return a file that stands in a request as base64.
 
@@ -107,6 +117,8 @@ _READERS: dict[Inputs, Callable[[LocalCall, dict[str, Any]], Any]] = {
     "text": _text,
     "question": _question,
     "image": _file,
+    "image question": _image_question,
     "sound": _file,
+    "video": _file,
     "anything": _anything,
 }

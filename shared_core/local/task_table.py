@@ -50,6 +50,8 @@ TABLE: dict[str, TaskRow] = {
     "image-segmentation": TaskRow("image", "pixel_tasks:Segmentation"),
     "depth-estimation": TaskRow("image", "pixel_tasks:DepthEstimation"),
     "image-to-image": TaskRow("image", "pixel_tasks:SuperResolution"),
+    "visual-question-answering": TaskRow("image question", "visual_question:VisualQuestion"),
+    "document-question-answering": TaskRow("image question", "document_question:DocumentQuestion"),
     "audio-classification": _SOUND,
     "automatic-speech-recognition": _SOUND,
 }

@@ -194,6 +194,120 @@ def write_grounding_dino(folder: Path) -> Path:
     return _save(folder, "GroundingDinoForObjectDetection", config, processor)
 
 
+def write_vilt(folder: Path) -> Path:
+    """Write a ViLT, which answers questions about images with one of ``ANIMALS``."""
+    import transformers as hf
+
+    tokenizer = _tokenizer()
+    config = hf.ViltConfig(**_SEEING, vocab_size=len(tokenizer), **_LABELS)
+    image = hf.ViltImageProcessorPil(size={"shortest_edge": 32}, size_divisor=16)
+    return _save(folder, "ViltForQuestionAnswering", config, hf.ViltProcessor(image, tokenizer))
+
+
+def write_blip(folder: Path) -> Path:
+    """Write a BLIP, which writes answers to questions about images."""
+    import transformers as hf
+
+    tokenizer = _tokenizer()
+    words = {
+        **_SMALL,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 64,
+        "encoder_hidden_size": 16,
+        "bos_token_id": 101,
+        "sep_token_id": 102,
+        "eos_token_id": 102,
+        "pad_token_id": 0,
+    }
+    config = hf.BlipConfig(text_config=words, vision_config=_SEEING, projection_dim=16)
+    processor = hf.BlipProcessor(hf.BlipImageProcessorPil(size=SIZE), tokenizer)
+    return _save(folder, "BlipForQuestionAnswering", config, processor)
+
+
+def write_layoutlm(folder: Path) -> Path:
+    """Write a LayoutLM with MiniLM's tokenizer, which finds answers among words with boxes."""
+    import transformers as hf
+
+    tokenizer = _tokenizer()
+    tokenizer.model_max_length = 64
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    config = hf.LayoutLMConfig(**_SMALL, **sizes, max_2d_position_embeddings=1024)
+    return _save(folder, "LayoutLMForQuestionAnswering", config, tokenizer)
+
+
+def write_layoutlmv3(folder: Path) -> Path:
+    """Write a LayoutLMv3, which looks at the page too, and knows single letters."""
+    import transformers as hf
+
+    letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    letters += [chr(at) for at in (*range(33, 127), 0x120)]  # 0x120 stands for a space
+    vocabulary = {token: at for at, token in enumerate(letters)}
+    tokenizer = hf.LayoutLMv3TokenizerFast(vocab=vocabulary, merges=[], model_max_length=64)
+    config = hf.LayoutLMv3Config(
+        **_SMALL,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=66,
+        max_2d_position_embeddings=1024,
+        coordinate_size=3,
+        shape_size=2,
+        input_size=32,
+        patch_size=16,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        num_labels=2,
+    )
+    image = hf.LayoutLMv3ImageProcessorPil(size=SIZE)
+    return _save(folder, "LayoutLMv3ForQuestionAnswering", config, image, tokenizer)
+
+
+def write_donut(folder: Path) -> Path:
+    """Write a Donut, which reads a page and writes an answer of a few words."""
+    import torch
+    import transformers as hf
+
+    tokenizer = _tokenizer()
+    tokenizer.add_tokens(
+        ["<s_docvqa>", "<s_question>", "</s_question>", "<s_answer>", "</s_answer>"]
+    )
+    ends = {"decoder_start_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+    tokenizer.eos_token = "[SEP]"
+    words = {
+        "vocab_size": len(tokenizer),
+        "d_model": 16,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 16,
+        "max_position_embeddings": 128,
+        "init_std": 0.5,
+    }
+    config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        hf.DonutSwinConfig(
+            image_size=[32, 32],
+            patch_size=4,
+            embed_dim=8,
+            depths=[1, 1],
+            num_heads=[1, 1],
+            window_size=2,
+            initializer_range=0.5,
+        ),
+        hf.MBartConfig(**words),
+        **ends,
+    )
+    torch.manual_seed(0)
+    model = hf.VisionEncoderDecoderModel(config=config)
+    model.generation_config = hf.GenerationConfig(
+        max_new_tokens=8,
+        forced_eos_token_id=tokenizer.convert_tokens_to_ids("</s_answer>"),
+        suppress_tokens=[tokenizer.sep_token_id],
+        **ends,
+    )
+    model.save_pretrained(folder)
+    hf.DonutImageProcessorPil(size=SIZE).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def write_swin2sr(folder: Path) -> Path:
     """Write a Swin2SR that makes images twice as large."""
     import transformers as hf

@@ -10,14 +10,13 @@ from shared_core.local.embedder import too_long
 from shared_core.local.failures import LocalModelError
 from shared_core.local.torch.loading import library
 from shared_core.local.torch.parts import LocalParts
+from shared_core.local.torch.spans import LONGEST_ANSWER, best_spans
 from shared_core.local.torch.task_model import TaskModel, check_known, longest_input
 
 LONGEST_PIECE = 384
 """Tokens of a piece with its question, when neither model nor call says less (SQuAD's custom)."""
 LONGEST_STRIDE = 128
 """Tokens that two pieces share, when the call does not say; at most half of a piece."""
-LONGEST_ANSWER = 15
-"""Tokens of an answer, when the call does not say: the parameter's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +118,10 @@ def _spans(
     piece: Any, starts: Any, ends: Any, options: _Options
 ) -> Iterator[tuple[tuple[int, int], float]]:
     """Yield the best spans of one piece as (start, end) in characters, with their scores."""
-    numpy = library("numpy")
-    scores = numpy.outer(starts, ends)
-    allowed = numpy.triu(numpy.tril(numpy.ones_like(scores), options.max_answer_len - 1))
-    scores[allowed == 0] = -1.0
     tokens = _context(piece)
     seen: set[tuple[int, int]] = set()
-    for flat in numpy.argsort(-scores, axis=None, kind="stable"):
-        first, last = divmod(int(flat), len(tokens))
-        if len(seen) == options.top_k or scores[first, last] < 0:
+    for first, last, score in best_spans(starts, ends, options.max_answer_len):
+        if len(seen) == options.top_k:
             return
         span = (
             _bounds(piece, tokens[first], options.align_to_words)[0],
@@ -135,7 +129,7 @@ def _spans(
         )
         if span not in seen:
             seen.add(span)
-            yield span, float(scores[first, last])
+            yield span, score
 
 
 def _bounds(piece: Any, token: int, align: bool) -> tuple[int, int]:
