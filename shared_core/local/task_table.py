@@ -52,6 +52,7 @@ TABLE: dict[str, TaskRow] = {
     "image-to-image": TaskRow("image", "pixel_tasks:SuperResolution"),
     "visual-question-answering": TaskRow("image question", "visual_question:VisualQuestion"),
     "document-question-answering": TaskRow("image question", "document_question:DocumentQuestion"),
+    "video-classification": TaskRow("video", "video_tasks:VideoClassification"),
     "audio-classification": _SOUND,
     "automatic-speech-recognition": _SOUND,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,31 @@ def random_image() -> Any:
     from PIL import Image
 
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+
+
+def video(frames: int) -> bytes:
+    """Return an MP4 of 48 by 32 pixels that grows lighter; without frames it has only sound."""
+    import av
+    import numpy as np
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        if frames:
+            pictures = container.add_stream("mpeg4", rate=10)
+            pictures.width, pictures.height, pictures.pix_fmt = 48, 32, "yuv420p"
+            for at in range(frames):
+                pixels = np.full((32, 48, 3), at * 255 // frames, np.uint8)
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                container.mux(pictures.encode(frame))
+            container.mux(pictures.encode())
+        else:
+            sound = container.add_stream("aac", rate=16_000)
+            silence = np.zeros((1, 1024), np.float32)
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+            frame.rate = 16_000
+            container.mux(sound.encode(frame))
+            container.mux(sound.encode())
+    return file.getvalue()
 
 
 def write_segformer(folder: Path) -> Path:
@@ -306,6 +332,34 @@ def write_donut(folder: Path) -> Path:
     hf.DonutImageProcessorPil(size=SIZE).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_videomae(folder: Path) -> Path:
+    """Write a VideoMAE that tells ``ANIMALS`` apart in four frames."""
+    import transformers as hf
+
+    config = hf.VideoMAEConfig(**_SEEING, num_frames=4, **_LABELS)
+    processor = hf.VideoMAEImageProcessorPil(size={"shortest_edge": 32}, crop_size=SIZE)
+    return _save(folder, "VideoMAEForVideoClassification", config, processor)
+
+
+def write_vivit(folder: Path) -> Path:
+    """Write a ViViT that tells ``ANIMALS`` apart in four frames."""
+    import transformers as hf
+
+    sizes = {"image_size": 32, "tubelet_size": [2, 16, 16], "num_frames": 4}
+    config = hf.VivitConfig(**_SMALL, **sizes, **_LABELS)
+    processor = hf.VivitImageProcessor(size={"shortest_edge": 32}, crop_size=SIZE)
+    return _save(folder, "VivitForVideoClassification", config, processor)
+
+
+def write_timesformer(folder: Path) -> Path:
+    """Write a TimeSformer that tells ``ANIMALS`` apart, in as many frames as there are."""
+    import transformers as hf
+
+    config = hf.TimesformerConfig(**_SEEING, num_frames=4, **_LABELS)
+    processor = hf.VideoMAEImageProcessorPil(size={"shortest_edge": 32}, crop_size=SIZE)
+    return _save(folder, "TimesformerForVideoClassification", config, processor)
 
 
 def write_swin2sr(folder: Path) -> Path:
