@@ -217,9 +217,7 @@ def test_a_model_that_looks_at_the_page_is_shown_it(
     assert other.score != found.score
 
 
-@pytest.mark.skipif(
-    shutil.which("tesseract") is None, reason="pages: tesseract is not installed"
-)
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="pages: tesseract is not installed")
 def test_words_are_read_from_the_page(models: dict[str, Path], page: Any) -> None:
     from PIL import Image
 

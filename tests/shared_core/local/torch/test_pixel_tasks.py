@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,32 @@ def test_depths_equal_the_pipeline(models: dict[str, Path], image: Any, name: st
     assert found.image is not None
     assert found.image.media_type == "image/png"
     assert np.array_equal(np.asarray(found.image.to_pil()), np.asarray(expected["depth"]))
+
+
+def test_depths_in_half_precision_and_of_an_even_image(
+    models: dict[str, Path], image: Any, tmp_path: Path
+) -> None:
+    import numpy as np
+    import torch
+    from transformers import DPTForDepthEstimation
+
+    expected = _own("depth-estimation", models["dpt"])(image)["predicted_depth"].numpy()
+    local = LocalModels(tasks={"depth-estimation": models["dpt"]}, dtype="bfloat16")
+    with RouterClient(local=local) as client:
+        found = np.asarray(client.tasks.depth_estimation(image).values)
+    assert not np.array_equal(found, expected)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
+
+    folder = shutil.copytree(models["dpt"], tmp_path / "even")
+    model = DPTForDepthEstimation.from_pretrained(folder)
+    for weights in model.parameters():
+        torch.nn.init.zeros_(weights)
+    model.save_pretrained(folder)
+    with _client("depth-estimation", folder) as client:
+        even = client.tasks.depth_estimation(image)
+    assert np.ptp(np.asarray(even.values)) == 0
+    assert even.image is not None
+    assert even.image.to_pil().getextrema() == (0, 0)
 
 
 def test_more_pixels_are_those_of_the_model(models: dict[str, Path], image: Any) -> None:

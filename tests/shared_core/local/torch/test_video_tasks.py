@@ -98,6 +98,8 @@ def test_what_is_no_video_is_refused(models: dict[str, Path], video: Path) -> No
             client.tasks.video_classification("https://example.org/cat.mp4")
         with pytest.raises(UnsupportedFeatureError, match="does not know the parameter 'fps'"):
             client.tasks.video_classification(video, extra_parameters={"fps": 3})
+        with pytest.raises(BadRequestError, match="must be whole numbers above 0"):
+            client.tasks.video_classification(video, extra_parameters={"num_frames": 0})
         with pytest.raises(BadRequestError, match="function_to_apply must be"):
             client.tasks.video_classification(video, extra_parameters={"function_to_apply": "tanh"})
 
@@ -116,7 +118,9 @@ def test_a_list_of_other_files_opens_none_of_them(
         server.on("*", reply(200, video.read_bytes(), {"content-type": "video/mp4"}))
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{server.url}/a.ts\n"
         manifest = f"ffconcat version 1.0\nfile {server.url}/a.mp4\noption safe 0\n"
-        for content in (listed, playlist.encode(), manifest.encode()):
+        session = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        session += "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+        for content in (listed, *(text.encode() for text in (playlist, manifest, session))):
             with pytest.raises(BadRequestError, match="cannot be read by PyAV"):
                 client.tasks.video_classification(content)
         assert server.requests == []
