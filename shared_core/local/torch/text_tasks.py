@@ -8,7 +8,7 @@ from typing import Any
 from shared_core.local.embedder import too_long
 from shared_core.local.torch.loading import library
 from shared_core.local.torch.parts import LocalParts
-from shared_core.local.torch.task_model import TaskModel, longest_input
+from shared_core.local.torch.task_model import TaskModel, check_known, longest_input
 
 _CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -26,6 +26,18 @@ _WRITES = {
 }
 """Tasks that transformers 5 has no pipeline for -> the field of their answer."""
 
+_WRITING = ("clean_up_tokenization_spaces", "generate_parameters", "truncation")
+_PARAMETERS = {
+    "text-classification": ("function_to_apply", "max_length", "top_k", "truncation"),
+    "zero-shot-classification": ("candidate_labels", "hypothesis_template", "multi_label"),
+    "token-classification": ("aggregation_strategy", "ignore_labels", "stride"),
+    "fill-mask": ("targets", "tokenizer_kwargs", "top_k"),
+    "summarization": _WRITING,
+    "translation": (*_WRITING, "src_lang", "tgt_lang"),
+    "text2text-generation": _WRITING,
+}
+"""Of what it does not know a pipeline leaves out some in silence."""
+
 
 class TextTask(TaskModel):
     """A model that is given one text."""
@@ -40,6 +52,7 @@ class TextTask(TaskModel):
             self._run = parts.pipeline(self._task, model=self._model, tokenizer=self._tokenizer)
 
     def _answer(self, inputs: Any, parameters: dict[str, Any]) -> Any:
+        check_known(self._task, parameters, _PARAMETERS[self._task])
         if self._task == "text-classification":
             parameters.setdefault("top_k", None)  # all classes, as hf-inference answers
         if not parameters.get("truncation") and not parameters.get("stride"):

@@ -109,3 +109,39 @@ def test_parameters_work_or_are_refused_as_the_page_says(task: str, tmp_path: Pa
                 assert error.param == name
                 refused.append(name)
     assert refused == task_lines()[task].refused
+
+
+@pytest.mark.parametrize(
+    ("task", "head"),
+    [
+        ("text-classification", "ForSequenceClassification"),
+        ("zero-shot-classification", "ForSequenceClassification"),
+        ("token-classification", "ForTokenClassification"),
+        ("fill-mask", "ForMaskedLM"),
+    ],
+)
+def test_parameters_of_texts_work_or_are_refused(task: str, head: str, tmp_path: Path) -> None:
+    labels = {0: "entailment", 1: "other"}
+    names = {"id2label": labels, "label2id": {label: at for at, label in labels.items()}}
+    folder = torch_models.write_random(tmp_path / "model", head, **names)
+    given = {
+        "aggregation_strategy": "simple",
+        "function_to_apply": "sigmoid",
+        "hypothesis_template": "On {}.",
+        "ignore_labels": ["other"],
+        "multi_label": True,
+        "stride": 2,
+        "targets": ["cat"],
+        "top_k": 1,
+    }
+    inputs: tuple[Any, ...] = ("a [MASK] sleeps",)
+    if task == "zero-shot-classification":
+        inputs = (*inputs, ["cats", "dogs"])
+    with RouterClient(local=LocalModels(tasks={task: folder}, device="cpu")) as client:
+        method = getattr(client.tasks, task.replace("-", "_"))
+        for name in parameters(task):
+            options = {"aggregation_strategy": "first"} if name == "stride" else {}
+            method(*inputs, **{**options, name: given[name]})
+        with pytest.raises(UnsupportedFeatureError) as caught:
+            method(*inputs, extra_parameters={"colour": "red"})
+    assert caught.value.param == "colour"
