@@ -103,6 +103,12 @@ class SuperResolution(ImageModel):
     """
 
     def _load(self, parts: LocalParts) -> None:
+        if (parts.folder / "model_index.json").exists():
+            raise LocalModelError(
+                f"{parts.folder} is a diffusion model, which transformers does not run.",
+                guidance="Say how it is run: LocalModels(tasks={'image-to-image': "
+                "LocalTask(source, load, run)}).",
+            )
         self._model = parts.moved(parts.model("AutoModelForImageToImage"))
         self._processor = parts.load("AutoImageProcessor")
 

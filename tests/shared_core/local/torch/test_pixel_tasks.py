@@ -191,6 +191,14 @@ def test_more_pixels_are_those_of_the_model(models: dict[str, Path], image: Any)
     assert np.array_equal(np.asarray(found.to_pil()), expected)
 
 
+def test_a_diffusion_model_is_for_a_task_of_ones_own(tmp_path: Path, image: Any) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    with _client("image-to-image", tmp_path) as client:
+        with pytest.raises(LocalModelError, match="is a diffusion model") as caught:
+            client.tasks.image_to_image(image)
+    assert "LocalTask(source, load, run)" in str(caught.value.guidance)
+
+
 @pytest.mark.parametrize("name", ["owlvit", "grounding_dino"])
 def test_named_objects_equal_the_pipeline(models: dict[str, Path], image: Any, name: str) -> None:
     own = _own("zero-shot-object-detection", models[name])
