@@ -157,7 +157,7 @@ def write_dpt(folder: Path) -> Path:
     import transformers as hf
 
     config = hf.DPTConfig(
-        **{**_SEEING, "num_hidden_layers": 4, "patch_size": 8},
+        **{**_SEEING, "num_hidden_layers": 4, "patch_size": 8, "initializer_range": 0.1},
         backbone_out_indices=[0, 1, 2, 3],
         neck_hidden_sizes=[8, 8, 8, 8],
         fusion_hidden_size=8,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.torch_models import need
 
-need("torch", "transformers", "sentence_transformers", "PIL")
+need("torch", "transformers", "sentence_transformers", "PIL", "av")
 
 from shared_core import (  # noqa: E402
     AudioPart,
@@ -32,6 +32,7 @@ from tests.helpers import (  # noqa: E402
     pipeline_models,
     torch_models,
 )
+from tests.shared_core.local.accelerator import vision_cases  # noqa: E402
 
 TEXTS = ["The dome opens at dusk.", "Soup is served.", "a cat"]
 DEVICE = f"{accelerator.NAME}:0"
@@ -219,6 +220,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Any], Any]]] = {
             file=_sound(48_000),
         ),
     ),
+    **vision_cases.CASES,
 }
 """Task -> what writes a model, and a question to it."""
 
@@ -230,6 +232,14 @@ def test_every_row_has_a_case() -> None:
 @pytest.mark.parametrize("task", CASES)
 def test_a_task(task: str, tmp_path: Path) -> None:
     write, ask = CASES[task]
+    cpu, there = _both(lambda client: ask(client.tasks), tasks={task: write(tmp_path / "model")})
+    assert _same(there, cpu)
+    assert cpu
+
+
+@pytest.mark.parametrize(("task", "case"), vision_cases.KINDS)
+def test_other_kinds_of_models(task: str, case: vision_cases.Case, tmp_path: Path) -> None:
+    write, ask = case
     cpu, there = _both(lambda client: ask(client.tasks), tasks={task: write(tmp_path / "model")})
     assert _same(there, cpu)
     assert cpu
