@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -69,6 +70,9 @@ def _message(choice: Choice, metadata: dict[str, Any], usage: UsageMetadata | No
     )
 
 
+_TOO_LARGE = 2**63
+"""Whole numbers from here on do not fit into MessagePack, which LangGraph saves states in."""
+
 SIDES = ("audio", "annotations")
 """What answers hold besides text that has a place in LangChain's messages."""
 
@@ -79,7 +83,7 @@ def sides(received: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         received: What came besides the usual.
     """
-    return {name: received[name] for name in SIDES if name in received}
+    return {name: plain(received[name]) for name in SIDES if name in received}
 
 
 def tool_calls(
@@ -155,10 +159,10 @@ def answer_metadata(
         "id": id or None,
         "created": created,
         "system_fingerprint": system_fingerprint or None,
-        "logprobs": logprobs,
+        "logprobs": plain(logprobs),
         "request_id": request_id,
         "inference_provider": inference_provider,
-        "cost": None if usage is None else _cost(usage.raw),
+        "cost": None if usage is None else usage.cost,
     }
     return {
         "model_provider": PROVIDER,
@@ -183,7 +187,7 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     into = {
         "audio": usage.audio_input_tokens,
         "cache_read": usage.cached_tokens,
-        "cache_creation": _cache_creation(usage.raw),
+        "cache_creation": usage.cache_write_tokens,
     }
     out = {"audio": usage.audio_output_tokens, "reasoning": usage.reasoning_tokens}
     if details := _counted(into):
@@ -197,21 +201,18 @@ def _counted(details: Mapping[str, int | None]) -> dict[str, int]:
     return {name: int(count) for name, count in details.items() if count is not None}
 
 
-def _cost(raw: Mapping[str, Any]) -> float | int | None:
-    """What the call cost in US dollars, where the provider says so, under the names in use."""
-    for name in ("cost", "estimated_cost"):
-        value = raw.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-    return None
+def plain(value: Any) -> Any:
+    """Return a JSON value with None for numbers that JSON, or a checkpoint, cannot hold.
 
-
-def _cache_creation(raw: Mapping[str, Any]) -> int | None:
-    """Tokens written to the provider's prompt cache, under the names in use."""
-    details = raw.get("prompt_tokens_details")
-    for place in (details if isinstance(details, Mapping) else {}, raw):
-        for name in ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens"):
-            count = place.get(name)
-            if isinstance(count, int) and not isinstance(count, bool):
-                return count
-    return None
+    Args:
+        value: What a server sent: perhaps NaN, ``1e999``, or a whole number of 300 digits.
+    """
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) < _TOO_LARGE else None
+    return value

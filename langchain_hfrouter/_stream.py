@@ -30,6 +30,9 @@ from shared_core import (
     Usage,
 )
 
+_LATEST = 2**53
+"""Seconds; larger numbers are no times, as in whole answers."""
+
 
 class ChunkConverter:
     """Converts the chunks of one stream.
@@ -153,7 +156,7 @@ class ChunkConverter:
         fingerprint = chunk.raw.get("system_fingerprint")
         if isinstance(fingerprint, str) and fingerprint:
             self._fingerprint = fingerprint
-        if isinstance(created := chunk.raw.get("created"), int):
+        if type(created := chunk.raw.get("created")) is int and 0 <= created < _LATEST:
             self._created = created
 
 

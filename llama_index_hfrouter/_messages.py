@@ -302,7 +302,7 @@ def chat_response(completion: ChatCompletion) -> ChatResponse:
         extra["refusal"] = answer.refusal
     return ChatResponse(
         message=ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra),
-        raw=dict(completion.raw),
+        raw=with_counts(completion.raw, usage),
         logprobs=logprobs_of(completion.choices[0].logprobs),
         additional_kwargs={
             **usage_counters(usage),
@@ -328,9 +328,29 @@ def usage_counters(usage: Usage | None) -> dict[str, int]:
     }
 
 
+def with_counts(raw: Mapping[str, Any], usage: Usage | None) -> dict[str, Any]:
+    """Return *raw* with a ``usage`` that the framework's token counter can add up.
+
+    Args:
+        raw: What came. Null, text or NaN among its counts would end the user's call there.
+        usage: The counts that can be used, or None.
+    """
+    given = raw.get("usage")
+    counters = usage_counters(usage)
+    if isinstance(given, Mapping) and counters:
+        if all(type(n := given.get(name)) is int and n == counters[name] for name in counters):
+            return dict(raw)
+        return {**raw, "usage": {**given, **counters}}
+    return {**raw, "usage": counters or None} if given or counters else dict(raw)
+
+
 def known(**values: Any) -> dict[str, Any]:
     """Return what is neither None nor empty."""
     return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+_LARGEST = 9999.0
+"""Bound of log probabilities: what vLLM writes for minus infinity, which JSON has no number for."""
 
 
 def logprobs_of(value: Any) -> list[list[LogProb]] | None:
@@ -344,7 +364,7 @@ def logprobs_of(value: Any) -> list[list[LogProb]] | None:
     content = value.get("content")
     if isinstance(content, list):
         return [
-            [_logprob(item) for item in token.get("top_logprobs") or [token]]
+            [_logprob(item) for item in _alternatives(token)]
             for token in content
             if isinstance(token, Mapping)
         ] or None
@@ -352,17 +372,33 @@ def logprobs_of(value: Any) -> list[list[LogProb]] | None:
     if not isinstance(tokens, list) or not isinstance(numbers, list):
         return None
     return [
-        [LogProb(token=str(token), logprob=float(number or 0.0))]
+        [LogProb(token=str(token), logprob=_number(number))]
         for token, number in zip(tokens, numbers, strict=False)
     ] or None
 
 
+def _alternatives(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    top = token.get("top_logprobs")
+    found = [item for item in top if isinstance(item, Mapping)] if isinstance(top, list) else []
+    return found or [token]
+
+
 def _logprob(item: Mapping[str, Any]) -> LogProb:
+    given = item.get("bytes")
+    octets = given if isinstance(given, list) else []
+    good = all(type(octet) is int and 0 <= octet < 256 for octet in octets)
     return LogProb(
         token=str(item.get("token") or ""),
-        logprob=float(item.get("logprob") or 0.0),
-        bytes=list(item.get("bytes") or ()),
+        logprob=_number(item.get("logprob")),
+        bytes=octets if good else [],
     )
+
+
+def _number(value: Any) -> float:
+    """Return a log probability, bounded; the framework's own default for what is none."""
+    if type(value) not in (int, float) or value != value:  # NaN
+        return 0.0
+    return float(max(-_LARGEST, min(value, _LARGEST)))
 
 
 def completion_response(response: ChatResponse) -> CompletionResponse:

@@ -35,6 +35,7 @@ from llama_index_hfrouter._messages import (
     logprobs_of,
     parsed_arguments,
     usage_counters,
+    with_counts,
 )
 from shared_core import ChatChunk, ChatCompletion, ToolCallDelta, Usage
 
@@ -85,9 +86,10 @@ class Assembler:
         raw = chunk.raw if isinstance(chunk.raw, dict) else dict(chunk.raw)
         if chunk.usage is not None:
             self._usage = chunk.usage
-            self._usage_raw = raw.get("usage")
+            raw = with_counts(raw, chunk.usage)
+            self._usage_raw = raw["usage"]
             self._about.update(usage_counters(chunk.usage))
-        elif self._usage_raw is not None and raw.get("usage") is None:
+        elif self._usage_raw is not None or raw.get("usage"):
             # Consumers keep the last response only, and read the usage from its raw.
             raw = {**raw, "usage": self._usage_raw}
         if mine:

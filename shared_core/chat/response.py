@@ -340,7 +340,7 @@ def usage_of(value: Mapping[str, Any]) -> Usage | None:
 
 
 def parse_usage(usage: dict[str, Any]) -> Usage:
-    """Return token counts as whole numbers; odd values (null, text, NaN) count as missing.
+    """Return token counts and cost; odd values (null, text, NaN, below 0) count as missing.
 
     Args:
         usage: The object as sent; kept in ``raw``.
@@ -362,11 +362,21 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
         reasoning_tokens=_first(written.get("reasoning_tokens"), usage.get("reasoning_tokens")),
         audio_input_tokens=whole(details.get("audio_tokens")),
         audio_output_tokens=whole(written.get("audio_tokens")),
+        cache_write_tokens=_first(
+            *(place.get(name) for place in (details, usage) for name in _CACHE_WRITES)
+        ),
+        cost=next(filter(_is_cost, map(usage.get, _COSTS)), None),
         raw=usage,
     )
 
 
+_CACHE_WRITES = ("cache_creation_tokens", "cache_write_tokens", "cache_creation_input_tokens")
+_COSTS = ("cost", "estimated_cost")
 _NOTHING: dict[str, Any] = {}
+
+
+def _is_cost(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MAX_COUNT  # NaN is no number
 
 
 def _object(value: Any) -> dict[str, Any]:

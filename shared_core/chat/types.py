@@ -163,7 +163,20 @@ class ChatMessage:
 
 @dataclass(slots=True)
 class Usage:
-    """Token counts. ``raw`` keeps whatever else the provider counted."""
+    """Token counts: from 0 to 2**53 - 1, None where the provider counted none that can be used.
+
+    Attributes:
+        prompt_tokens: Of the question.
+        completion_tokens: Of the answer.
+        total_tokens: Of both.
+        cached_tokens: Of the question, read from the provider's cache.
+        reasoning_tokens: Of the answer, spent on thinking.
+        audio_input_tokens: Of the question, sound.
+        audio_output_tokens: Of the answer, sound.
+        cache_write_tokens: Of the question, written to the provider's cache.
+        cost: US dollars, where the provider says so.
+        raw: The object as sent, with whatever else the provider counted.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -172,6 +185,8 @@ class Usage:
     reasoning_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cost: float | None = None
     raw: dict[str, Any] = field(default_factory=dict)
 
 

@@ -216,6 +216,25 @@ def test_usage_details() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usage", "written", "cost"),
+    [
+        ({"prompt_tokens_details": {"cache_write_tokens": 3.0}, "cost": 0.25}, 3, 0.25),
+        ({"cache_creation_input_tokens": 4, "estimated_cost": 0}, 4, 0),
+        ({"cost": "0.1", "estimated_cost": 0.2, "cache_creation_tokens": True}, None, 0.2),
+        ({"cost": float("nan"), "cache_write_tokens": -1}, None, None),
+        ({"cost": float("inf"), "cache_write_tokens": 10**400}, None, None),
+        ({"cost": -0.1, "estimated_cost": 10**400}, None, None),
+        ({"cost": True}, None, None),
+    ],
+)
+def test_cost_and_tokens_written_to_a_cache(
+    usage: dict[str, Any], written: int | None, cost: float | None
+) -> None:
+    parsed = parse_usage(usage)
+    assert (parsed.cache_write_tokens, parsed.cost) == (written, cost)
+
+
+@pytest.mark.parametrize(
     ("wire", "found"),
     [
         ({"usage": {"prompt_tokens": 1}}, True),

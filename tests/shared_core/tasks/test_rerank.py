@@ -78,6 +78,8 @@ def test_the_form_of_documents_is_spoken_at_v1_rerank() -> None:
         [{"index": 0, "score": 1.0}, {"index": 0, "score": 0.5}],
         [{"index": -1, "score": 1.0}],
         [{"index": 1, "score": 1.0}],
+        [{"index": 0, "score": float("nan")}, {"index": 1, "score": 0.5}],
+        [{"index": 0, "score": 0.5}, {"index": 1, "score": float("inf")}],
         {"results": "none"},
     ],
 )
