@@ -16,6 +16,7 @@ from langchain_hfrouter._errors import dual_errors
 from langchain_hfrouter._messages import to_core
 from langchain_hfrouter._results import chat_result
 from langchain_hfrouter._stream import ChunkConverter
+from shared_core import RouterError
 
 if TYPE_CHECKING:
     from langchain_hfrouter.chat_models import ChatHFRouter
@@ -89,6 +90,8 @@ async def agenerate(
 
 
 # LangChain announces new tokens itself: doing it in the streams too would count them twice.
+# What a caller has added up when a stream breaks off must not show half a call as a whole one: the
+# marks of torn calls come before the error.
 
 
 def stream(
@@ -103,10 +106,14 @@ def stream(
         asked, params = api.prepare(model, messages, stop, kwargs, True)
         converter = api.converter(params["model"])
         with getattr(model.sync_client(), api.name).stream(asked, **params) as chunks:
-            for chunk in chunks:
-                converted = converter.convert(chunk)
-                if converted is not None:
-                    yield converted
+            try:
+                for chunk in chunks:
+                    converted = converter.convert(chunk)
+                    if converted is not None:
+                        yield converted
+            except RouterError:
+                yield from converter.broken()
+                raise
             # Sound comes in pieces; the core has joined them.
             whole = chunks.result().choices[0].message.received if converter.heard else None
             yield from converter.close(chunks.request_id, chunks.provider, whole)
@@ -124,10 +131,15 @@ async def astream(
         asked, params = api.prepare(model, messages, stop, kwargs, True)
         converter = api.converter(params["model"])
         async with getattr(model.async_client(), api.name).stream(asked, **params) as chunks:
-            async for chunk in chunks:
-                converted = converter.convert(chunk)
-                if converted is not None:
-                    yield converted
+            try:
+                async for chunk in chunks:
+                    converted = converter.convert(chunk)
+                    if converted is not None:
+                        yield converted
+            except RouterError:
+                for mark in converter.broken():
+                    yield mark
+                raise
             whole = None
             if converter.heard:
                 whole = (await chunks.result()).choices[0].message.received

@@ -8,7 +8,7 @@ metadata stand on the closing chunk, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,15 +111,9 @@ class UpdateConverter:
             chunk = None if known is None else self._finish(known, item)
             if chunk is not None:
                 yield chunk
-        cut = self._calls - 1 if self._response.finish_reason in CUT_REASONS else None
-        torn = [
-            _piece(item.call, args=mark)
-            for item in self._items.values()
-            if item.call is not None
-            and (mark := mark_if_torn("".join(item.arguments), cut=item.call == cut))
-        ]
-        if torn:
-            yield _made([], torn)
+        yield from self._marks(
+            {self._calls - 1} if self._response.finish_reason in CUT_REASONS else set()
+        )
         message = AIMessageChunk(
             content=[],
             additional_kwargs=kept(self._response),
@@ -129,6 +123,20 @@ class UpdateConverter:
         )
         info = generation_info(self._response) or None
         yield ChatGenerationChunk(message=message, generation_info=info)
+
+    def broken(self) -> Iterator[ChatGenerationChunk]:
+        """Yield what marks torn calls as such when the stream broke off, if there are any."""
+        return self._marks({item.call for item in self._items.values() if not item.done})
+
+    def _marks(self, cut: Collection[int | None]) -> Iterator[ChatGenerationChunk]:
+        torn = [
+            _piece(item.call, args=mark)
+            for item in self._items.values()
+            if item.call is not None
+            and (mark := mark_if_torn("".join(item.arguments), cut=item.call in cut))
+        ]
+        if torn:
+            yield _made([], torn)
 
     def _open(self, update: ResponseUpdate, kind: str) -> _Open:
         """Return the item that an event belongs to; the core matches them the same way."""

@@ -7,7 +7,7 @@ log probabilities, a refusal) is held back and sent once, on the closing chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, ToolCallChunk
@@ -97,18 +97,25 @@ class ChunkConverter:
             inference_provider: Who served the call.
             received: What came besides the usual, if anything was ``heard``.
         """
-        torn_index = max(self._arguments, default=None) if self._finish in CUT_REASONS else None
+        last = max(self._arguments, default=None)
+        yield from self._marks({last} if self._finish in CUT_REASONS else set())
+        yield self._last(request_id, inference_provider, sides(received or {}))
+
+    def broken(self) -> Iterator[ChatGenerationChunk]:
+        """Yield what marks torn calls as such when the stream broke off, if there are any."""
+        return self._marks(set(self._arguments))
+
+    def _marks(self, cut: Collection[int | None]) -> Iterator[ChatGenerationChunk]:
         torn = [
             ToolCallChunk(type="tool_call_chunk", index=index, id=None, name=None, args=mark)
             for index, pieces in self._arguments.items()
-            if (mark := mark_if_torn("".join(pieces), cut=index == torn_index))
+            if (mark := mark_if_torn("".join(pieces), cut=index in cut))
         ]
         if torn:
             message = AIMessageChunk(
                 content="", tool_call_chunks=torn, response_metadata={"model_provider": PROVIDER}
             )
             yield ChatGenerationChunk(message=message)
-        yield self._last(request_id, inference_provider, sides(received or {}))
 
     def _last(
         self, request_id: str | None, inference_provider: str | None, kept: dict[str, Any]
@@ -185,8 +192,8 @@ def mark_if_torn(arguments: str, *, cut: bool = False) -> str:
         cut: Whether the answer was cut off here: no arguments are torn ones then.
 
     When chunks are added up, LangChain completes half a JSON object by itself: a call that was
-    cut by ``max_tokens`` would be handed over as if the model had meant it. It gives up on a
-    bracket that closes nothing, and the call is an invalid one.
+    cut, by ``max_tokens`` or with the connection, would be handed over as if the model had
+    meant it. It gives up on a bracket that closes nothing, and the call is an invalid one.
     """
     if not cut and not arguments.strip():
         return ""
