@@ -70,6 +70,10 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
     concurrency: int = Field(default=1, ge=1)
     """Requests at once in the asynchronous methods."""
 
+    scale_up_timeout: float | None = Field(default=None, ge=1, le=86_400)
+    """Seconds for which an Inference Endpoint may hold a request while it starts from zero;
+    without it such an endpoint answers 503."""
+
     show_progress: bool = False
     """Show a progress bar (needs ``tqdm``)."""
 
@@ -172,6 +176,7 @@ class HFRouterEmbeddings(RouterConnection, Embeddings):
             "dimensions",
             "encoding_format",
             "pooling",
+            "scale_up_timeout",
             "extra_body",
         )
         params = {name: getattr(self, name) for name in names}

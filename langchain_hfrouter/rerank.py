@@ -48,6 +48,10 @@ class HFRouterRerank(RouterConnection, BaseDocumentCompressor):
     concurrency: int = Field(default=1, ge=1)
     """Requests at once in the asynchronous methods."""
 
+    scale_up_timeout: float | None = Field(default=None, ge=1, le=86_400)
+    """Seconds for which an Inference Endpoint may hold a request while it starts from zero;
+    without it such an endpoint answers 503."""
+
     raw_scores: bool | None = None
     """Whether scores stay as the model makes them, not from 0 to 1; not sent when None."""
 
@@ -180,6 +184,7 @@ class HFRouterRerank(RouterConnection, BaseDocumentCompressor):
             "raw_scores",
             "truncate",
             "truncation_direction",
+            "scale_up_timeout",
             "extra_body",
         )
         params = {name: getattr(self, name) for name in names}

@@ -41,6 +41,7 @@ _WITHOUT_MEANING = (
     "user_agent",
     "max_concurrency",
     "num_workers",
+    "scale_up_timeout",
 )
 
 
@@ -104,6 +105,8 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
         num_workers: Requests at once of the sync methods, in threads, and the framework's
             bound for the async ones. None: one after another, or ``max_concurrency``.
         max_concurrency: Requests at once of the async methods, per event loop, default 8.
+        scale_up_timeout: Seconds, 1 to 86,400, for which an Inference Endpoint may hold a request
+            while it starts from zero; without it such an endpoint answers 503.
     """
 
     embed_batch_size: int = Field(default=DEFAULT_EMBED_BATCH_SIZE, gt=0, le=2048)
@@ -120,6 +123,7 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
     encoding_format: Literal["float", "base64"] | None = Field(default=None)
     pooling: Literal["mean", "cls"] | None = Field(default=None)
     max_concurrency: int = Field(default=DEFAULT_MAX_CONCURRENCY, ge=1)
+    scale_up_timeout: float | None = Field(default=None, ge=1, le=86_400)
     embeddings_cache: Any = Field(default=None, exclude=True, repr=False)
 
     _gates: _Gates = PrivateAttr(default_factory=_Gates)
@@ -210,6 +214,7 @@ class HFRouterEmbedding(RouterComponent, BaseEmbedding):
             "dimensions": self.dimensions,
             "encoding_format": self.encoding_format,
             "pooling": self.pooling,
+            "scale_up_timeout": self.scale_up_timeout,
             "extra_body": self.extra_body,
             "batch_size": 1 if isinstance(texts, str) else max(len(texts), 1),
         }

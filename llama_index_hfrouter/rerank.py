@@ -57,6 +57,8 @@ class HFRouterRerank(RouterComponent, BaseNodePostprocessor):
         raw_scores: Have the server leave scores as the model makes them, not from 0 to 1.
         truncate: Have the server cut texts that are too long.
         truncation_direction: ``"right"`` or ``"left"``.
+        scale_up_timeout: Seconds, 1 to 86,400, for which an Inference Endpoint may hold a request
+            while it starts from zero; without it such an endpoint answers 503.
     """
 
     model: str | None = Field(default=None, description="Hub id or address of a server.")
@@ -69,6 +71,7 @@ class HFRouterRerank(RouterComponent, BaseNodePostprocessor):
     raw_scores: bool | None = Field(default=None)
     truncate: bool | None = Field(default=None)
     truncation_direction: Literal["left", "right"] | None = Field(default=None)
+    scale_up_timeout: float | None = Field(default=None, ge=1, le=86_400)
 
     def __init__(self, model: str | None = None, **data: Any) -> None:
         """Check and keep the settings; nothing is opened and no token is looked for.
@@ -143,6 +146,7 @@ class HFRouterRerank(RouterComponent, BaseNodePostprocessor):
             "raw_scores": self.raw_scores,
             "truncate": self.truncate,
             "truncation_direction": self.truncation_direction,
+            "scale_up_timeout": self.scale_up_timeout,
             "extra_body": self.extra_body,
         }
         return {name: value for name, value in params.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_core.exceptions import ModelInvalidRequestError
+from pydantic import ValidationError
 
 import shared_core
 from langchain_hfrouter import HFRouterEmbeddings
@@ -190,3 +191,19 @@ def test_copies_and_pickles_work_after_use_and_tell_no_secret(stub: StubServer) 
         assert SECRET not in text
     for twin in (pickle.loads(data), copy.deepcopy(embeddings), embeddings.model_copy()):
         assert twin.embed_query("a") == vector("a")
+
+
+@pytest.mark.rule("embedding-settings")
+async def test_a_sleeping_endpoint_is_waited_for(stub: StubServer) -> None:
+    embeddings = of(stub, scale_up_timeout=600)
+    embeddings.embed_documents(["a", "b"])
+    embeddings.embed_query("q")
+    await embeddings.aembed_documents(["a", "b"])
+    await embeddings.aembed_query("q")
+    assert [r.headers.get("x-scale-up-timeout") for r in stub.requests] == ["600"] * 4
+    assert all("scale_up_timeout" not in body for body in stub.bodies)
+    of(stub).embed_query("q")
+    assert "x-scale-up-timeout" not in stub.requests[-1].headers
+    for wrong in (0, 100_000):
+        with pytest.raises(ValidationError, match="scale_up_timeout"):
+            of(stub, scale_up_timeout=wrong)

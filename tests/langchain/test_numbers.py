@@ -20,7 +20,7 @@ ODD = [float("nan"), float("inf"), float("-inf"), -1, -0.5, 10**300, 1e300, "7",
 ids = pytest.mark.parametrize("odd", ODD, ids=lambda value: str(value)[:8])
 
 
-@pytest.mark.rule("usage-metadata", "metadata-is-json", "odd-numbers-merge")
+@pytest.mark.rule("usage-details", "metadata-is-json", "odd-numbers-merge")
 @ids
 async def test_no_count_nor_cost_is_made_of_what_is_no_number(odd: Any) -> None:
     usage = {
@@ -50,7 +50,7 @@ async def test_no_count_nor_cost_is_made_of_what_is_no_number(odd: Any) -> None:
         assert not answer.response_metadata.keys() & {"cost", "created"}
 
 
-@pytest.mark.rule("usage-metadata", "metadata-is-json")
+@pytest.mark.rule("usage-details", "metadata-is-json")
 def test_usable_counts_beside_odd_ones_are_kept() -> None:
     usage = {**USAGE, "cost": "free", "estimated_cost": 0.25, "cache_creation_tokens": -1}
     usage["prompt_tokens_details"] = {"cache_creation_input_tokens": 3.0}

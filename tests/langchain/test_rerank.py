@@ -10,6 +10,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.exceptions import ModelInvalidRequestError, ModelRateLimitError
+from pydantic import ValidationError
 
 import shared_core
 from langchain_hfrouter import HFRouterRerank
@@ -177,3 +178,19 @@ def test_copies_and_pickles_work_after_use_and_tell_no_secret(server: FaultServe
         assert SECRET not in text
     for twin in (pickle.loads(data), copy.deepcopy(rerank), rerank.model_copy()):
         assert twin.rerank(["a"], "q") == [{"index": 0, "relevance_score": 0.1}]
+
+
+@pytest.mark.rule("rerank-servers")
+async def test_a_sleeping_endpoint_is_waited_for(server: FaultServer) -> None:
+    rerank = of(server, scale_up_timeout=600)
+    given = documents("a", "bb")
+    rerank.rerank(given, "q")
+    await rerank.arerank(given, "q")
+    rerank.compress_documents(given, "q")
+    await rerank.acompress_documents(given, "q")
+    assert [r.headers.get("x-scale-up-timeout") for r in server.requests] == ["600"] * 4
+    assert all("scale_up_timeout" not in r.json() for r in server.requests)
+    of(server).rerank(given, "q")
+    assert "x-scale-up-timeout" not in server.requests[-1].headers
+    with pytest.raises(ValidationError, match="scale_up_timeout"):
+        of(server, scale_up_timeout=0)

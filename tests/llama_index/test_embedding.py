@@ -13,6 +13,7 @@ from llama_index.core.callbacks.schema import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.storage.kvstore import SimpleKVStore
+from pydantic import ValidationError
 
 from llama_index_hfrouter import HFRouterEmbedding
 from shared_core import (
@@ -377,3 +378,20 @@ def test_payload_names_the_class_and_model() -> None:
     assert payload["class_name"] == "HFRouterEmbedding"
     assert payload["model_name"] == "m"
     assert "hf_secret" not in str(payload)
+
+
+@pytest.mark.rule("endpoint-wait")
+async def test_a_sleeping_endpoint_is_waited_for(stub: StubRouter) -> None:
+    model = make(stub, scale_up_timeout=600)
+    model.get_query_embedding("a")
+    model.get_text_embedding_batch(["a", "b"])
+    await model.aget_query_embedding("a")
+    await model.aget_text_embedding_batch(["a", "b"])
+    assert [r.headers.get("x-scale-up-timeout") for r in stub.requests] == ["600"] * 4
+    assert all("scale_up_timeout" not in body for body in stub.bodies)
+    plain = make(stub)
+    plain.get_query_embedding("a")
+    assert "x-scale-up-timeout" not in stub.requests[-1].headers
+    assert model.to_dict() == plain.to_dict()  # it changes no vector
+    with pytest.raises(ValidationError, match="scale_up_timeout"):
+        make(stub, scale_up_timeout=0)

@@ -300,3 +300,14 @@ def test_local_similarity() -> None:
     ):
         assert ids(found) == ["1"]
         assert 0 < (found[0].score or 0) < 1
+
+
+@pytest.mark.rule("endpoint-wait")
+def test_a_sleeping_endpoint_is_waited_for(stub: StubRouter) -> None:
+    list(both(HFRouterRerank(base_url=stub.url, scale_up_timeout=600), nodes()))
+    list(both(HFRouterRerank(base_url=stub.url), nodes()))
+    waits = [request.headers.get("x-scale-up-timeout") for request in stub.requests]
+    assert waits == ["600", "600", None, None]
+    assert all("scale_up_timeout" not in request.json() for request in stub.requests)
+    with pytest.raises(ValidationError, match="scale_up_timeout"):
+        HFRouterRerank(base_url=stub.url, scale_up_timeout=0)
