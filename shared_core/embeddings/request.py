@@ -105,7 +105,12 @@ class EmbeddingOptions:
 
 
 def options(
-    base_url: str, *, provider: str | None, dialect: str | None, **given: Any
+    base_url: str,
+    *,
+    provider: str | None,
+    dialect: str | None,
+    root: bool = False,
+    **given: Any,
 ) -> EmbeddingOptions:
     """Return checked :class:`EmbeddingOptions` for a base URL.
 
@@ -113,6 +118,7 @@ def options(
         base_url: Base URL of the settings.
         provider: Provider as asked for.
         dialect: Dialect as asked for.
+        root: Whether *base_url* is the root of a server that answers there.
         **given: The other fields of :class:`EmbeddingOptions`.
 
     Raises:
@@ -121,7 +127,7 @@ def options(
     model = given.get("model")
     if model is not None:
         _check_text("model", model, filled=True)
-    route = resolve(base_url, model=model, provider=provider, dialect=dialect)
+    route = resolve(base_url, model=model, provider=provider, dialect=dialect, root=root)
     if route.model_required and not model:
         check_path_model(model)
     return EmbeddingOptions(route=route, **given)
@@ -160,10 +166,12 @@ def elsewhere(
     Raises:
         UnsupportedTaskError: It is another model, or serves no embeddings.
     """
+    root = False
     if settings.base_url == home.base_url:
         provider = provider_at(given.model, given.route.provider, model, provider)
+        root = given.route.root
     try:
-        route = resolve(settings.base_url, model=given.model, provider=provider)
+        route = resolve(settings.base_url, model=given.model, provider=provider, root=root)
     except InvalidSettingError as error:
         raise UnsupportedTaskError(error.message, guidance=error.guidance) from error
     return directed(replace(given, route=route), settings)

@@ -96,15 +96,17 @@ class SimilarityParams(TypedDict, total=False):
 class Embeddings:
     """Embeddings, blocking. Get it as ``client.embeddings``."""
 
-    def __init__(self, core: Core, run: Callable[[Flow[Any]], Any]) -> None:
+    def __init__(self, core: Core, run: Callable[[Flow[Any]], Any], *, root: bool = False) -> None:
         """Keep what is needed to make a call.
 
         Args:
             core: Settings, defaults and the path of a call.
             run: Drives a flow to its result.
+            root: Whether the base URL is the root of a server that answers there.
         """
         self._core = core
         self._run = run
+        self._root = root
 
     def create(
         self, texts: str | Sequence[str], **params: Unpack[EmbeddingParams]
@@ -120,7 +122,7 @@ class Embeddings:
             APIError: A request failed. ``error.texts`` is the ``(start, end)`` of its texts,
                 ``error.partial`` maps the number of a text to its vector for all that arrived.
         """
-        result: EmbeddingResult = self._run(_create(self._core, texts, params))
+        result: EmbeddingResult = self._run(_create(self._core, texts, params, self._root))
         return result
 
     def embed_one(self, text: str, **params: Unpack[EmbeddingParams]) -> NDArray[np.float32]:
@@ -134,7 +136,7 @@ class Embeddings:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The request failed.
         """
-        return _only(self._run(_create(self._core, _one(text), params)))
+        return _only(self._run(_create(self._core, _one(text), params, self._root)))
 
     def similarity(
         self, source: str, sentences: Sequence[str], **params: Unpack[SimilarityParams]
@@ -154,22 +156,28 @@ class Embeddings:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The request failed.
         """
-        scores: NDArray[np.float32] = self._run(_compare(self._core, source, sentences, params))
+        scores: NDArray[np.float32] = self._run(
+            _compare(self._core, source, sentences, params, self._root)
+        )
         return scores
 
 
 class AsyncEmbeddings:
     """Embeddings for asyncio. Get it as ``client.embeddings``."""
 
-    def __init__(self, core: Core, run: Callable[[Flow[Any]], Awaitable[Any]]) -> None:
+    def __init__(
+        self, core: Core, run: Callable[[Flow[Any]], Awaitable[Any]], *, root: bool = False
+    ) -> None:
         """Keep what is needed to make a call.
 
         Args:
             core: Settings, defaults and the path of a call.
             run: Drives a flow to its result.
+            root: Whether the base URL is the root of a server that answers there.
         """
         self._core = core
         self._run = run
+        self._root = root
 
     async def create(
         self, texts: str | Sequence[str], **params: Unpack[EmbeddingParams]
@@ -186,7 +194,7 @@ class AsyncEmbeddings:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: A request failed; see :meth:`Embeddings.create`.
         """
-        result: EmbeddingResult = await self._run(_create(self._core, texts, params))
+        result: EmbeddingResult = await self._run(_create(self._core, texts, params, self._root))
         return result
 
     async def embed_one(self, text: str, **params: Unpack[EmbeddingParams]) -> NDArray[np.float32]:
@@ -200,7 +208,7 @@ class AsyncEmbeddings:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The request failed.
         """
-        return _only(await self._run(_create(self._core, _one(text), params)))
+        return _only(await self._run(_create(self._core, _one(text), params, self._root)))
 
     async def similarity(
         self, source: str, sentences: Sequence[str], **params: Unpack[SimilarityParams]
@@ -217,17 +225,17 @@ class AsyncEmbeddings:
             InvalidSettingError: An argument is refused; nothing was sent.
             APIError: The request failed.
         """
-        flow = _compare(self._core, source, sentences, params)
+        flow = _compare(self._core, source, sentences, params, self._root)
         scores: NDArray[np.float32] = await self._run(flow)
         return scores
 
 
 def _create(
-    core: Core, texts: str | Sequence[str], params: EmbeddingParams
+    core: Core, texts: str | Sequence[str], params: EmbeddingParams, root: bool
 ) -> Flow[EmbeddingResult]:
     """Check everything, then return the flow that does it."""
     found = check_texts(texts)
-    given = _options(core, dict(params))
+    given = _options(core, dict(params), root)
     from shared_core.embeddings import plan
 
     return plan.embed(
@@ -241,24 +249,24 @@ def _create(
 
 
 def _compare(
-    core: Core, source: str, sentences: Sequence[str], params: SimilarityParams
+    core: Core, source: str, sentences: Sequence[str], params: SimilarityParams, root: bool
 ) -> Flow[Any]:
     from shared_core.embeddings import sentences as service
 
     callbacks = params.get("callbacks") or ()
     given, provider, dialect = _common(core, dict(params), SimilarityParams)
-    target = service.address(
-        core.settings.base_url, model=given["model"], provider=provider, dialect=dialect
-    )
+    base_url, model = core.settings.base_url, given["model"]
+    target = service.address(base_url, model=model, provider=provider, dialect=dialect, root=root)
     return service.compare(core, target, source, sentences, callbacks=callbacks, **given)
 
 
-def _options(core: Core, params: dict[str, Any]) -> EmbeddingOptions:
+def _options(core: Core, params: dict[str, Any], root: bool = False) -> EmbeddingOptions:
     given, provider, dialect = _common(core, params, EmbeddingParams)
     for name in ("batch_size", "concurrency"):
         if given.get(name, ...) is None:
             del given[name]
-    found = options(core.settings.base_url, provider=provider, dialect=dialect, **given)
+    base_url = core.settings.base_url
+    found = options(base_url, provider=provider, dialect=dialect, root=root, **given)
     return directed(found, core.settings)
 
 

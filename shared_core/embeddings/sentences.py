@@ -28,7 +28,12 @@ _FULL = ("/similarity", "/sentence-similarity")
 
 
 def address(
-    base_url: str, *, model: str | None, provider: str | None, dialect: str | None
+    base_url: str,
+    *,
+    model: str | None,
+    provider: str | None,
+    dialect: str | None,
+    root: bool = False,
 ) -> tuple[str, str | None]:
     """Return URL and provider of the similarity service that goes with an embedding service.
 
@@ -37,6 +42,7 @@ def address(
         model: Model id; part of the path on hf-inference.
         provider: None or ``"hf-inference"``.
         dialect: As for embeddings.
+        root: As for embeddings.
 
     Raises:
         InvalidSettingError: The combination cannot work.
@@ -44,7 +50,7 @@ def address(
     """
     if urlsplit(base_url).path.endswith(_FULL):
         return base_url, None
-    route = resolve(base_url, model=model, provider=provider, dialect=dialect)
+    route = resolve(base_url, model=model, provider=provider, dialect=dialect, root=root)
     if route.dialect == "openai":
         raise UnsupportedTaskError(
             "the OpenAI form has no sentence similarity",
@@ -52,7 +58,7 @@ def address(
             "shared_core.embeddings.cosine(); or use provider='hf-inference' or a TEI server.",
         )
     parts = urlsplit(route.url)
-    path = parts.path
+    path = parts.path.rstrip("/") + "/" if route.root else parts.path
     for old, new in (
         ("/feature-extraction", "/sentence-similarity"),
         ("/embed", "/similarity"),

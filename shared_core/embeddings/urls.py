@@ -5,7 +5,8 @@
 * The same with ``provider="together"`` and the like: ``/together/v1/embeddings``, OpenAI form.
 * ``.../v1`` on another host: ``.../v1/embeddings``, OpenAI form.
 * ``.../embed``, ``.../embeddings``, ``.../pipeline/feature-extraction``: as given.
-* ``https://....endpoints.huggingface.cloud``: as given, because TEI answers on ``/``.
+* ``https://....endpoints.huggingface.cloud``, or any address of which the caller knows that a
+  service of that kind answers there: as given.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Route:
         provider: Provider as asked for, None when not routed to one.
         model_required: Whether the body must name the model.
         settings: Settings that let a provider's own key go to its own host, else None.
+        root: Whether it is the root of a server of its own, which answers there.
     """
 
     url: str
@@ -60,6 +62,7 @@ class Route:
     provider: str | None = None
     model_required: bool = False
     settings: Settings | None = field(default=None, repr=False, compare=False)
+    root: bool = False
 
 
 def resolve(
@@ -68,6 +71,7 @@ def resolve(
     model: str | None = None,
     provider: str | None = None,
     dialect: str | None = None,
+    root: bool = False,
 ) -> Route:
     """Return where to send a request and in which dialect.
 
@@ -77,6 +81,8 @@ def resolve(
         provider: ``"hf-inference"``, ``"together"``, ``"scaleway"``, ``"deepinfra"``; None or
             ``"auto"`` follows the base URL.
         dialect: Overrides what the base URL suggests; None or ``"auto"`` does not.
+        root: Whether *base_url* is known to be the root of a server that answers there, as the
+            default container of Inference Endpoints does.
 
     Raises:
         InvalidSettingError: The combination cannot work; the message says what can.
@@ -87,7 +93,8 @@ def resolve(
     wanted = _dialect(dialect)
     provider = _provider(provider)
     own = _full_path_dialect(path)
-    if own is not None or _is_endpoint_root(parts, path):
+    root = own is None and (root or _is_endpoint_root(parts, path))
+    if own is not None or root:
         if provider not in (None, "hf-inference"):
             raise InvalidSettingError(
                 f"provider={provider!r} needs the router, but base_url is the address of one "
@@ -95,7 +102,8 @@ def resolve(
                 guidance="Leave provider out, or leave base_url out to use the router.",
                 setting="provider",
             )
-        return Route(_with_path(parts, path or "/"), wanted or own or "hf-inference", provider)
+        language = wanted or own or "hf-inference"
+        return Route(_with_path(parts, path or "/"), language, provider, root=root)
     if provider is not None and provider != "hf-inference":
         return _pass_through(parts, path, provider, wanted)
     wanted = wanted or _implied(parts, path, provider)

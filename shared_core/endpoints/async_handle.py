@@ -54,7 +54,8 @@ class AsyncEndpoint(Handle):
     @property
     def embeddings(self) -> AsyncEmbeddings:
         """Embeddings of the endpoint's model."""
-        return self.client.embeddings
+        embeddings: AsyncEmbeddings = self._for_embeddings()
+        return embeddings
 
     @property
     def responses(self) -> AsyncResponses:

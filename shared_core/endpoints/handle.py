@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from shared_core.endpoints.inspection import LogFilter, LogQuery
 from shared_core.endpoints.logs import LogStream
 from shared_core.endpoints.params import EndpointParams
-from shared_core.endpoints.types import OPENAI_IMAGES, EndpointInfo
+from shared_core.endpoints.types import OPENAI_IMAGES, SELF_SERVICE, EndpointInfo
 from shared_core.endpoints.waiting import INTERVAL, Progress
 from shared_core.errors import InvalidSettingError
 
@@ -78,6 +78,12 @@ class Handle:
             self._root = client.with_options(base_url=url, model=url, embedding_model=url)
         return self._root
 
+    def _for_embeddings(self) -> Any:
+        """Return the embeddings of the endpoint, asked for where its container answers."""
+        client = self._connected()
+        service = client.embeddings
+        return type(service)(client._core, client._run, root=self.info.image in SELF_SERVICE)
+
     def _took(self, other: Handle) -> Self:
         self.info = other.info
         return self
@@ -120,7 +126,8 @@ class Endpoint(Handle):
     @property
     def embeddings(self) -> Embeddings:
         """Embeddings of the endpoint's model."""
-        return self.client.embeddings
+        embeddings: Embeddings = self._for_embeddings()
+        return embeddings
 
     @property
     def responses(self) -> Responses:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared_core import AsyncRouterClient, errors
+from shared_core import AsyncRouterClient, Failover, Resilience, errors
 from tests.helpers.fault_server import FaultServer, Received, Reply, drop, empty_reply, json_reply
 from tests.shared_core.endpoints.control import Ask, asker, control_plane, endpoint
 
@@ -200,6 +200,37 @@ def test_handle_embeds(server: FaultServer, machine: FaultServer, ask: Ask) -> N
     machine.on("/v1/embeddings", json_reply(vectors))
     result = ask(waiting(), lambda handle: handle.embeddings.create("Hi"))
     assert result.vectors.tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("image", ["huggingface", "huggingfaceNeuron"])
+@pytest.mark.parametrize("path", ["", "/m"])
+def test_handle_embeds_where_the_default_container_answers(
+    server: FaultServer, machine: FaultServer, ask: Ask, image: str, path: str
+) -> None:
+    """On a domain of one's own, whose name does not tell what answers there."""
+    shown = endpoint(url=machine.url + path)
+    shown["model"]["image"] = {image: {}}
+    server.on(ONE, json_reply(shown))
+    machine.on(path or "/", json_reply([[1.0, 2.0]]))
+    machine.on(f"{path}/similarity", json_reply([0.5]))
+    got = ask(
+        lambda endpoints: endpoints.get("chat-a1"),
+        lambda handle: handle.embeddings.create(["Hi"], normalize=True),
+    )
+    assert got.vectors.tolist() == [[1.0, 2.0]]
+    assert machine.requests[-1].json() == {"inputs": ["Hi"], "normalize": True}
+    scores = ask(
+        lambda endpoints: endpoints.get("chat-a1"),
+        lambda handle: handle.embeddings.similarity("Hi", ["Ho"]),
+    )
+    assert scores.tolist() == [0.5]
+    resilience = Resilience(failover=Failover.models("acme/chat-8b"))
+    moved = ask(
+        lambda endpoints: endpoints.get("chat-a1"),
+        lambda handle: handle.embeddings.create(["Hi"]),
+        resilience=resilience,
+    )
+    assert moved.vectors.tolist() == [[1.0, 2.0]]
 
 
 @pytest.mark.parametrize("image", ["huggingface", "tgi", "tei", "custom"])
