@@ -30,17 +30,15 @@ class _Open:
 
     Attributes:
         number: Its place among the items.
-        kind: The server's word for its kind.
         done: Whether all of it was handed over.
-        parts: Places of its parts that were handed over in pieces.
+        parts: What was handed over of its parts in pieces, by their places.
         call: Its number among the tool calls, once its name was handed over.
         arguments: The pieces of its arguments.
     """
 
     number: int
-    kind: str = ""
     done: bool = False
-    parts: set[int] = field(default_factory=set)
+    parts: dict[int, list[str]] = field(default_factory=dict)
     call: int | None = None
     arguments: list[str] = field(default_factory=list)
 
@@ -60,6 +58,7 @@ class UpdateConverter:
         self._items: dict[str, _Open] = {}
         self._calls = 0
         self._response = Response()
+        self._streamed_as: list[str | None] = []
 
     def convert(self, update: ResponseUpdate) -> ChatGenerationChunk | None:
         """Return what *update* adds to the answer, or None if that is nothing to show.
@@ -69,22 +68,22 @@ class UpdateConverter:
         """
         if update.response is not None:
             self._response = update.response
+            self._streamed_as = update.streamed_as
             return None
         value = update.item
         if value is not None:
-            item = self._open(update, value.type)
+            item = self._open(update)
             if update.type.endswith(".done"):
                 return self._finish(item, value)
             if isinstance(value, FunctionCall) and value.name:
                 return _chunk([], self._start(item, value))
             return None
         if update.text:
-            item = self._open(update, "message")
-            return _said(item, update.content_index or 0, "text", update.text)
+            return _said(self._open(update), update.content_index or 0, "text", update.text)
         if update.reasoning:
-            return _said(self._open(update, "reasoning"), 0, "reasoning", update.reasoning)
+            return _said(self._open(update), 0, "reasoning", update.reasoning)
         if update.arguments and "function" in update.type:
-            item = self._open(update, "function_call")
+            item = self._open(update)
             item.arguments.append(update.arguments)
             if item.call is not None:  # else it waits for the name
                 return _chunk([], [_piece(item.call, args=update.arguments)])
@@ -103,12 +102,9 @@ class UpdateConverter:
             inference_provider: The same.
             received: The same.
         """
-        seen = {item.kind for item in self._items.values()}
         for at, item in enumerate(self._response.output):
-            known = self._items.get(item.id or f"#{at}")
-            if known is None and item.type not in seen:  # a server that tells it in the end only
-                known = self._items[item.id or f"#{at}"] = _Open(len(self._items), item.type)
-            chunk = None if known is None else self._finish(known, item)
+            key = self._streamed_as[at] or f"the last event's {at}"
+            chunk = self._finish(self._items.setdefault(key, _Open(len(self._items))), item)
             if chunk is not None:
                 yield chunk
         yield from self._marks(
@@ -138,10 +134,10 @@ class UpdateConverter:
         if torn:
             yield _made([], torn)
 
-    def _open(self, update: ResponseUpdate, kind: str) -> _Open:
+    def _open(self, update: ResponseUpdate) -> _Open:
         """Return the item that an event belongs to; the core matches them the same way."""
         key = update.item_id or f"#{update.output_index}"
-        return self._items.setdefault(key, _Open(len(self._items), kind))
+        return self._items.setdefault(key, _Open(len(self._items)))
 
     def _start(self, item: _Open, value: FunctionCall) -> list[ToolCallChunk]:
         """Return the name of a call, once: LangChain would add up what is said twice."""
@@ -166,7 +162,7 @@ class UpdateConverter:
         blocks = [
             {**new, "index": _index(item, at, block["type"])}
             for at, block in enumerate(blocks_of(value))
-            if (new := _rest(block) if at in item.parts and block["type"] in _IN_PIECES else block)
+            if (new := _rest(block, item.parts.get(at)))
         ]
         return _chunk(blocks)
 
@@ -181,14 +177,18 @@ def _index(item: _Open, at: int, kind: str) -> str:
 
 def _said(item: _Open, at: int, kind: str, words: str) -> ChatGenerationChunk:
     """Return new words of a part of an item."""
-    item.parts.add(at)
+    item.parts.setdefault(at, []).append(words)
     return _made([{"type": kind, kind: words, "index": _index(item, at, kind)}], [])
 
 
-def _rest(block: Mapping[str, Any]) -> dict[str, Any]:
+def _rest(block: dict[str, Any], pieces: list[str] | None) -> dict[str, Any]:
     """Return a block without the words that were handed over; nothing if that was all."""
     kind = block["type"]
-    return {**block, kind: ""} if block.keys() - {"type", kind} else {}
+    if pieces is None or kind not in _IN_PIECES:
+        return block
+    words, came = block[kind], "".join(pieces)
+    more = words[len(came) :] if words.startswith(came) else ""
+    return {**block, kind: more} if more or block.keys() - {"type", kind} else {}
 
 
 def _piece(

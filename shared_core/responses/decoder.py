@@ -22,8 +22,9 @@ from shared_core.errors import (
     StreamInterruptedError,
     from_error_object,
 )
-from shared_core.responses.items import read_item
+from shared_core.responses.items import OutputItem, OutputMessage, ReasoningItem, read_item
 from shared_core.responses.response import failure, read_response, without_credentials
+from shared_core.responses.revealed import matched, rest, words_of
 from shared_core.responses.types import Response, ResponseUpdate
 from shared_core.wire import json_text
 from shared_core.wire.json_text import whole
@@ -55,6 +56,16 @@ class _Collected:
     refusal: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
+
+    @property
+    def item(self) -> OutputItem:
+        """The item as it is known."""
+        return read_item(self.wire)
+
+    @property
+    def shown(self) -> str:
+        """The words, or arguments, that its events have brought."""
+        return "".join(self.text or self.reasoning or self.arguments)
 
     def assembled(self) -> dict[str, Any]:
         """Return the item in wire form, with what arrived."""
@@ -249,7 +260,15 @@ class ResponseDecoder:
             self._final = response
             if kind == "response.failed":
                 self.error = failure(response, self._answered)
+            else:
+                self._reveal(response.output, update)
         update.response = response
+
+    def _reveal(self, output: list[OutputItem], update: ResponseUpdate) -> None:
+        """Hand over the words of items that no event before the last one has shown."""
+        update.streamed_as = matched(output, self._items)
+        for item, key in zip(output, update.streamed_as, strict=True):
+            _hand_over(item, self._items[key] if key is not None else _Collected({}), update)
 
     def _item(self, kind: str, wire: dict[str, Any], update: ResponseUpdate) -> None:
         key = text_or_empty(wire.get("id")) or f"#{update.output_index}"
@@ -260,6 +279,8 @@ class ResponseDecoder:
         known.wire = wire
         known.done = kind.endswith(".done")
         update.item = read_item(wire)
+        if known.done:
+            _hand_over(update.item, known, update)
 
     def _delta(self, kind: str, delta: str, update: ResponseUpdate) -> None:
         key = update.item_id or f"#{update.output_index}"
@@ -292,6 +313,16 @@ class ResponseDecoder:
             partial=self.partial(),
             **self._answered.error_context(),
         )
+
+
+def _hand_over(item: OutputItem, known: _Collected, update: ResponseUpdate) -> None:
+    """Put what of an item was not shown yet into *update*."""
+    if isinstance(item, OutputMessage):
+        update.text += (more := rest("".join(known.text), words_of(item)))
+        known.text.append(more)
+    elif isinstance(item, ReasoningItem):
+        update.reasoning += (more := rest("".join(known.reasoning), words_of(item)))
+        known.reasoning.append(more)
 
 
 def _announced(kind: str, item_id: str) -> dict[str, Any]:

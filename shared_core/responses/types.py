@@ -122,8 +122,10 @@ class ResponseUpdate:
 
     Attributes:
         type: e.g. ``"response.output_text.delta"``, ``"response.output_item.done"``.
-        text: New text of the answer (``output_text.delta`` only).
-        reasoning: New reasoning (``reasoning_text.delta`` and ``reasoning_summary_text.delta``).
+        text: New text of the answer: of ``output_text.delta``, and what of a message no event
+            has shown before ``output_item.done`` or the last event.
+        reasoning: New reasoning, in the same way (``reasoning_text.delta``,
+            ``reasoning_summary_text.delta``).
         arguments: New argument text of a call (``function_call_arguments.delta``,
             ``mcp_call_arguments.delta``).
         item_id: The item that it belongs to.
@@ -131,6 +133,8 @@ class ResponseUpdate:
         content_index: The place of the part in the item.
         item: Of ``output_item.added`` and ``.done``.
         response: Of ``response.created``, ``.in_progress``, ``.completed``, ``.incomplete``.
+        streamed_as: Of the last event: for each item of ``response.output`` the ``item_id`` that
+            its events had (``"#0"`` ... by place, if none), None if it stands there only.
         sequence_number: Number of the event, from 0.
         raw: The event as it came.
     """
@@ -144,5 +148,6 @@ class ResponseUpdate:
     content_index: int | None = None
     item: OutputItem | None = None
     response: Response | None = None
+    streamed_as: list[str | None] = field(default_factory=list, repr=False)
     sequence_number: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)

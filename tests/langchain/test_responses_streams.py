@@ -130,6 +130,23 @@ def without(*kinds: str) -> list[dict[str, Any]]:
     return [e for e in events(*output) if not e["type"].endswith(kinds)]
 
 
+def renamed() -> list[dict[str, Any]]:
+    """The last event gives every item another id."""
+    found = without("item.done")
+    final = found[-1]["response"]
+    output = [{**item, "id": f"other_{n}"} for n, item in enumerate(final["output"])]
+    return [*found[:-1], event("completed", response={**final, "output": output})]
+
+
+def shortened() -> list[dict[str, Any]]:
+    """The ends of the thoughts and of the arguments are told by the last event only."""
+    found = without("item.done", "text.done", "arguments.done")
+    last: dict[str, int] = {e["item_id"]: n for n, e in enumerate(found) if "delta" in e}
+    last = {id: n for id, n in last.items() if found[n - 1]["type"] == found[n]["type"]}
+    assert len(last) == 2
+    return [e for n, e in enumerate(found) if n not in last.values()]
+
+
 HABITS: dict[str, list[dict[str, Any]]] = {
     "regular": without("no such event"),
     "done at the end": reordered(),
@@ -137,6 +154,8 @@ HABITS: dict[str, list[dict[str, Any]]] = {
     "no items announced": without("item.added"),
     "no items done": without("item.done"),
     "the last event alone": without(".created", ".delta", "item.added", "item.done"),
+    "other ids in the last event": renamed(),
+    "ends in the last event": shortened(),
     "no output in the last event": [
         *without(".completed"),
         event("completed", response=body()),
@@ -159,6 +178,32 @@ def test_habits_of_servers_make_no_difference(habit: str, version: str) -> None:
         assert [(c["id"], c["name"], c["args"]) for c in message.tool_calls] == [
             ("call_1", "add", {"a": 1}),
             ("call_2", "sub", {}),
+        ]
+        assert message.invalid_tool_calls == []
+
+
+@pytest.mark.rule("responses-stream-rules")
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("renamed", [False, True], ids=["same ids", "other ids"])
+async def test_what_only_the_last_event_tells_is_shown_once(version: str, renamed: bool) -> None:
+    """Beside items of the same kind that were streamed."""
+    told = (reasoning("Hm."), text("Hello "), call("add", '{"a": 1}'))
+    late = (text("you.", id="msg_2"), reasoning(" So.", id="rs_2"), call("sub", "{}", id="2"))
+    output = [*told, *late]
+    if renamed:
+        output = [{**item, "id": f"other_{n}"} for n, item in enumerate(output)]
+    with serving(sent(*events(*told)[:-1], event("completed", response=body(*output)))) as server:
+        model = model_of(server, output_version=version)
+        totals: list[AIMessage] = [added(list(model.stream("x")))]
+        totals.append(added([chunk async for chunk in model.astream("x")]))
+        totals.append(model.stream_events("x", version="v3").output)
+    for message in totals:
+        assert message.text == "Hello you."
+        thoughts = [b["reasoning"] for b in message.content_blocks if b["type"] == "reasoning"]
+        assert thoughts == ["Hm.", " So."]
+        assert [(c["name"], c["args"]) for c in message.tool_calls] == [
+            ("add", {"a": 1}),
+            ("sub", {}),
         ]
         assert message.invalid_tool_calls == []
 
