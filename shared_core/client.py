@@ -7,10 +7,10 @@ connections per process and per loop and starts empty in every copy.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from shared_core.client_base import ClientBase
+from shared_core.closing import AsyncClosing, Closing
 from shared_core.flow import Flow, arun, run
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class RouterClient(ClientBase):
+class RouterClient(ClientBase, Closing):
     """Blocking client: ``client.chat.create(...)``, ``client.embeddings.create(...)`` ...
 
     Safe to share between threads. Use as a context manager, or call :meth:`close`, to
@@ -142,19 +142,8 @@ class RouterClient(ClientBase):
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._connect())
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class AsyncRouterClient(ClientBase):
+class AsyncRouterClient(ClientBase, AsyncClosing):
     """The same client for asyncio: ``await client.chat.create(...)`` ...
 
     One object serves any number of event loops, one after another or at once in different
@@ -268,14 +257,3 @@ class AsyncRouterClient(ClientBase):
 
     async def _run(self, flow: Flow[T]) -> T:
         return await arun(flow, self._connect())
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()

@@ -13,10 +13,10 @@ from shared_core.config.validate import unknown_keyword
 from shared_core.endpoints.flows import namespace_of, path_of, request
 from shared_core.endpoints.market import as_it_came
 from shared_core.endpoints.params import check_name
-from shared_core.endpoints.types import mapping, sequence
 from shared_core.errors import InvalidSettingError
 from shared_core.flow import Flow
 from shared_core.hub.parsing import reader
+from shared_core.wire.fields import mapping, sequence
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:

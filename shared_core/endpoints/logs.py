@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import pydantic_core
 
+from shared_core.closing import AsyncClosing, Closing
 from shared_core.wire.messages import WireResponse
 from shared_core.wire.sse import SSEDecoder
 
@@ -54,7 +54,7 @@ class _Parts(Generic[T]):
             self.ready.extend(self._read(event.data))
 
 
-class LogStream(Iterator[T]):
+class LogStream(Closing, Iterator[T]):
     """Lines or entries of a log as they are written; ends when the service ends it. Close it
     early with :meth:`close` or by leaving its ``with`` block.
     """
@@ -86,19 +86,8 @@ class LogStream(Iterator[T]):
         if source is not None:
             source.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class AsyncLogStream(AsyncIterator[T]):
+class AsyncLogStream(AsyncClosing, AsyncIterator[T]):
     """:class:`LogStream` for asyncio."""
 
     def __init__(self, answer: Any, max_event_bytes: int, read: Read[T]) -> None:
@@ -127,14 +116,3 @@ class AsyncLogStream(AsyncIterator[T]):
         source, self._parts.source, self._packets = self._parts.source, None, None
         if source is not None:
             await source.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()

@@ -9,9 +9,10 @@ from shared_core.config.checks import text as some_text
 from shared_core.constants import ENDPOINTS_URL
 from shared_core.endpoints.flows import namespace_of, one_endpoint, request
 from shared_core.endpoints.params import check_name, check_namespace
-from shared_core.endpoints.types import EndpointInfo, Hardware, read_hardware, text
+from shared_core.endpoints.types import EndpointInfo, Hardware, read_hardware
 from shared_core.flow import Flow
 from shared_core.hub.parsing import reader
+from shared_core.wire.fields import text
 from shared_core.wire.messages import WireResponse
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared_core.wire.fields import integer, mapping, real, sequence, text
+
 FAILED = ("failed", "updateFailed")
 """States that an endpoint does not leave by itself (protocol.md 10.3)."""
 
@@ -202,11 +204,11 @@ def read_endpoint(value: Any, namespace: str) -> EndpointInfo:
         accelerator=text(compute.get("accelerator")),
         instance_type=text(compute.get("instanceType")),
         instance_size=text(compute.get("instanceSize")),
-        min_replica=whole(scaling.get("minReplica")),
-        max_replica=whole(scaling.get("maxReplica")),
-        scale_to_zero_timeout=whole(scaling.get("scaleToZeroTimeout")),
-        ready_replica=whole(status.get("readyReplica")),
-        target_replica=whole(status.get("targetReplica")),
+        min_replica=integer(scaling.get("minReplica")),
+        max_replica=integer(scaling.get("maxReplica")),
+        scale_to_zero_timeout=integer(scaling.get("scaleToZeroTimeout")),
+        ready_replica=integer(status.get("readyReplica")),
+        target_replica=integer(status.get("targetReplica")),
         health_route=text(value.get("healthRoute")) or "/health",
         private_service=text(mapping(status.get("private")).get("serviceName")),
         tags=tuple(tag for tag in sequence(value.get("tags")) if isinstance(tag, str)),
@@ -245,40 +247,13 @@ def _machine(compute: Mapping[str, Any], vendor: str, region: str) -> Hardware:
         instance_type=text(compute.get("instanceType")),
         instance_size=text(compute.get("instanceSize")),
         architecture=text(compute.get("architecture")),
-        accelerators=whole(compute.get("numAccelerators")),
+        accelerators=integer(compute.get("numAccelerators")),
         cpus=real(compute.get("numCpus")),
         memory_gb=real(compute.get("memoryGb")),
         gpu_memory_gb=real(compute.get("gpuMemoryGb")),
         price_per_hour=real(compute.get("pricePerHour")),
         status=text(compute.get("status")),
-        quota=whole(quota.get("maxAccelerators")),
-        used=whole(quota.get("usedAccelerators")),
+        quota=integer(quota.get("maxAccelerators")),
+        used=integer(quota.get("usedAccelerators")),
         raw=dict(compute),
     )
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return *value* if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def sequence(value: Any) -> list[Any]:
-    """Return *value* if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def text(value: Any) -> str | None:
-    """Return *value* if it is text that is not empty."""
-    return value if isinstance(value, str) and value else None
-
-
-def real(value: Any) -> float | None:
-    """Return *value* as a number."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1e15 else None
-
-
-def whole(value: Any) -> int | None:
-    """Return *value* as a whole number."""
-    number = real(value)
-    return None if number is None else int(number)

@@ -12,6 +12,7 @@ from shared_core.config.validate import check_route
 from shared_core.flow import Flow
 from shared_core.hub import flows, parsing
 from shared_core.hub.types import ProviderInfo
+from shared_core.wire import fields
 from shared_core.wire.messages import WireResponse
 
 if TYPE_CHECKING:
@@ -133,28 +134,31 @@ def read_card(model: str, item: Mapping[str, Any]) -> ModelCard:
         model: Its id.
         item: JSON object.
     """
-    data, config = _mapping(item.get("cardData")), _mapping(item.get("config"))
-    tokenizer, weights = _mapping(config.get("tokenizer_config")), _mapping(item.get("safetensors"))
-    gguf = _mapping(item.get("gguf"))
+    data, config = fields.mapping(item.get("cardData")), fields.mapping(item.get("config"))
+    tokenizer, weights = (
+        fields.mapping(config.get("tokenizer_config")),
+        fields.mapping(item.get("safetensors")),
+    )
+    gguf = fields.mapping(item.get("gguf"))
     template = tokenizer.get("chat_template") or gguf.get("chat_template")
     total, gated = weights.get("total") or gguf.get("total"), item.get("gated")
     return ModelCard(
         id=model,
-        license=_text(data.get("license")),
+        license=fields.text(data.get("license")),
         languages=_texts(data.get("language")),
         base_models=_texts(data.get("base_model")),
         datasets=_texts(data.get("datasets")),
-        library=_text(item.get("library_name")) or _text(data.get("library_name")),
-        pipeline_tag=_text(item.get("pipeline_tag")) or _text(data.get("pipeline_tag")),
+        library=fields.text(item.get("library_name")) or fields.text(data.get("library_name")),
+        pipeline_tag=fields.text(item.get("pipeline_tag")) or fields.text(data.get("pipeline_tag")),
         tags=_texts(item.get("tags")),
         gated=gated if isinstance(gated, bool | str) else False,
-        model_type=_text(config.get("model_type")) or _text(gguf.get("architecture")),
+        model_type=fields.text(config.get("model_type")) or fields.text(gguf.get("architecture")),
         architectures=_texts(config.get("architectures")),
         chat_template=_template(template),
-        mask_token=_text(item.get("mask_token")),
+        mask_token=fields.text(item.get("mask_token")),
         parameters=total if type(total) is int else None,
-        sha=_text(item.get("sha")),
-        last_modified=_text(item.get("lastModified")),
+        sha=fields.text(item.get("sha")),
+        last_modified=fields.text(item.get("lastModified")),
         raw=dict(item),
     )
 
@@ -164,8 +168,8 @@ def _template(value: Any) -> str | None:
     if isinstance(value, list):
         named = {str(item.get("name")): item for item in value if isinstance(item, dict)}
         chosen = named.get("default") or next(iter(named.values()), {})
-        return _text(chosen.get("template"))
-    return _text(value)
+        return fields.text(chosen.get("template"))
+    return fields.text(value)
 
 
 def providers(core: Core, model: str) -> Flow[tuple[ProviderInfo, ...]]:
@@ -190,12 +194,12 @@ def partner(core: Core, provider: str, status: str) -> Flow[list[PartnerModel]]:
             PartnerModel(
                 task,
                 model,
-                _text(entry.get("providerId")),
-                _text(entry.get("status")),
-                _text(entry.get("adapterType")),
+                fields.text(entry.get("providerId")),
+                fields.text(entry.get("status")),
+                fields.text(entry.get("adapterType")),
             )
             for task, models in value.items()
-            for model, entry in _mapping(models).items()
+            for model, entry in fields.mapping(models).items()
             if isinstance(entry, dict)
         ]
 
@@ -212,11 +216,11 @@ def tasks(core: Core) -> Flow[list[HubTask]]:
         return [
             HubTask(
                 name,
-                _text(entry.get("label")),
+                fields.text(entry.get("label")),
                 tuple(
                     str(model["id"])
-                    for model in _list(entry.get("models"))
-                    if isinstance(model, dict) and _text(model.get("id"))
+                    for model in fields.sequence(entry.get("models"))
+                    if isinstance(model, dict) and fields.text(model.get("id"))
                 ),
                 _texts(entry.get("libraries")),
                 entry,
@@ -228,18 +232,6 @@ def tasks(core: Core) -> Flow[list[HubTask]]:
     return (yield from flows.asked(core, request, parsing.reader(request, read)))
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _texts(value: Any) -> tuple[str, ...]:
-    items = [value] if isinstance(value, str) else _list(value)
+    items = [value] if isinstance(value, str) else fields.sequence(value)
     return tuple(item for item in items if isinstance(item, str))

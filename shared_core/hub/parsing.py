@@ -11,7 +11,7 @@ from shared_core.config.validate import origin_of
 from shared_core.constants import INFERENCE_PERMISSION
 from shared_core.errors import APIResponseValidationError, from_error_object
 from shared_core.hub.types import HubModel, Organization, ProviderInfo, RouterModel, WhoAmI
-from shared_core.wire import json_text
+from shared_core.wire import fields, json_text
 from shared_core.wire.messages import WireRequest, WireResponse
 
 T = TypeVar("T")
@@ -96,34 +96,35 @@ def read_router_model(value: Any, response: WireResponse) -> RouterModel:
         ValueError: It is not a model.
     """
     inner = value.get("data") if isinstance(value, dict) and "id" not in value else value
-    if not isinstance(inner, dict) or not _text(inner.get("id")):
+    if not isinstance(inner, dict) or not fields.text(inner.get("id")):
         raise ValueError("the model has no 'id'")
     return router_model(inner)
 
 
 def router_model(item: Mapping[str, Any]) -> RouterModel:
     """Return one entry of a model list (protocol.md 4; vLLM and llama.cpp in 11)."""
-    architecture = _mapping(item.get("architecture"))
+    architecture = fields.mapping(item.get("architecture"))
     providers = tuple(
         provider_info(entry)
-        for entry in _sequence(item.get("providers"))
-        if isinstance(entry, dict) and _text(entry.get("provider"))
+        for entry in fields.sequence(item.get("providers"))
+        if isinstance(entry, dict) and fields.text(entry.get("provider"))
     )
-    meta = _mapping(item.get("meta"))
+    meta = fields.mapping(item.get("meta"))
     own = (
-        _whole(item.get("max_model_len"))
-        or _whole(meta.get("n_ctx"))
-        or _whole(meta.get("n_ctx_train"))
+        fields.count(item.get("max_model_len"))
+        or fields.count(meta.get("n_ctx"))
+        or fields.count(meta.get("n_ctx_train"))
     )
     lengths = [p.context_length for p in providers if p.is_live and p.context_length]
     return RouterModel(
         id=str(item["id"]),
-        owned_by=_text(item.get("owned_by")),
-        created=_whole(item.get("created")),
-        input_modalities=_texts(architecture.get("input_modalities")),
-        output_modalities=_texts(architecture.get("output_modalities")),
+        owned_by=fields.text(item.get("owned_by")),
+        created=fields.count(item.get("created")),
+        input_modalities=fields.texts(architecture.get("input_modalities")),
+        output_modalities=fields.texts(architecture.get("output_modalities")),
         providers=providers,
-        context_length=own or (min(lengths) if lengths else _whole(item.get("context_length"))),
+        context_length=own
+        or (min(lengths) if lengths else fields.count(item.get("context_length"))),
         raw=dict(item),
     )
 
@@ -135,21 +136,21 @@ def provider_info(entry: Mapping[str, Any], name: str | None = None) -> Provider
         entry: The JSON object.
         name: Provider, where the entry itself does not say it.
     """
-    pricing = _mapping(entry.get("pricing"))
+    pricing = fields.mapping(entry.get("pricing"))
     return ProviderInfo(
         name=name or str(entry.get("provider")),
-        status=_text(entry.get("status")),
-        context_length=_whole(entry.get("context_length")),
-        input_price=_number(pricing.get("input")),
-        output_price=_number(pricing.get("output")),
+        status=fields.text(entry.get("status")),
+        context_length=fields.count(entry.get("context_length")),
+        input_price=fields.real(pricing.get("input")),
+        output_price=fields.real(pricing.get("output")),
         is_free=entry.get("is_free") is True,
         supports_tools=_flag(entry.get("supports_tools")),
         supports_structured_output=_flag(entry.get("supports_structured_output")),
-        first_token_latency_ms=_number(entry.get("first_token_latency_ms")),
-        throughput=_number(entry.get("throughput")),
+        first_token_latency_ms=fields.real(entry.get("first_token_latency_ms")),
+        throughput=fields.real(entry.get("throughput")),
         is_model_author=entry.get("is_model_author") is True or entry.get("isModelAuthor") is True,
-        task=_text(entry.get("task")),
-        provider_id=_text(entry.get("providerId")),
+        task=fields.text(entry.get("task")),
+        provider_id=fields.text(entry.get("providerId")),
         raw=dict(entry),
     )
 
@@ -162,8 +163,8 @@ def provider_mapping(value: Any) -> tuple[ProviderInfo, ...]:
         )
     return tuple(
         provider_info(entry)
-        for entry in _sequence(value)
-        if isinstance(entry, dict) and _text(entry.get("provider"))
+        for entry in fields.sequence(value)
+        if isinstance(entry, dict) and fields.text(entry.get("provider"))
     )
 
 
@@ -173,7 +174,7 @@ def read_hub_model(value: Any, response: WireResponse) -> HubModel:
     Raises:
         ValueError: It is not a model.
     """
-    if not isinstance(value, dict) or not _text(_hub_id(value)):
+    if not isinstance(value, dict) or not fields.text(_hub_id(value)):
         raise ValueError("the Hub's model has no 'id'")
     return hub_model(value)
 
@@ -181,20 +182,20 @@ def read_hub_model(value: Any, response: WireResponse) -> HubModel:
 def hub_model(item: Mapping[str, Any]) -> HubModel:
     """Return one entry of the Hub (protocol.md 8.1, 8.2)."""
     gated = item.get("gated")
-    weights = _mapping(item.get("safetensors")) or _mapping(item.get("gguf"))
+    weights = fields.mapping(item.get("safetensors")) or fields.mapping(item.get("gguf"))
     return HubModel(
         id=str(_hub_id(item)),
-        pipeline_tag=_text(item.get("pipeline_tag")),
-        library=_text(item.get("library_name")),
-        tags=_texts(item.get("tags")),
-        downloads=_whole(item.get("downloads")),
-        likes=_whole(item.get("likes")),
+        pipeline_tag=fields.text(item.get("pipeline_tag")),
+        library=fields.text(item.get("library_name")),
+        tags=fields.texts(item.get("tags")),
+        downloads=fields.count(item.get("downloads")),
+        likes=fields.count(item.get("likes")),
         gated=gated if isinstance(gated, bool | str) else False,
         private=item.get("private") is True,
-        created_at=_text(item.get("createdAt")),
-        last_modified=_text(item.get("lastModified")),
-        inference=_text(item.get("inference")),
-        parameters=_whole(weights.get("total")),
+        created_at=fields.text(item.get("createdAt")),
+        last_modified=fields.text(item.get("lastModified")),
+        inference=fields.text(item.get("inference")),
+        parameters=fields.count(weights.get("total")),
         providers=provider_mapping(item.get("inferenceProviderMapping")),
         raw=dict(item),
     )
@@ -225,7 +226,7 @@ def _entries(items: list[Any], id_of: Callable[[dict[str, Any]], Any]) -> list[d
     Raises:
         ValueError: None of them has one, so this is a list of something else.
     """
-    found = [item for item in items if isinstance(item, dict) and _text(id_of(item))]
+    found = [item for item in items if isinstance(item, dict) and fields.text(id_of(item))]
     if items and not found:
         raise ValueError("no entry of the list has an 'id'")
     return found
@@ -258,23 +259,25 @@ def read_whoami(value: Any, response: WireResponse) -> WhoAmI:
     Raises:
         ValueError: It names nobody.
     """
-    if not isinstance(value, dict) or not _text(value.get("name")):
+    if not isinstance(value, dict) or not fields.text(value.get("name")):
         raise ValueError("the reply of whoami has no 'name'")
-    token = _mapping(_mapping(value.get("auth")).get("accessToken"))
-    role = _text(token.get("role"))
-    allowed, billable = _inference_permission(role, _mapping(token.get("fineGrained")))
+    token = fields.mapping(fields.mapping(value.get("auth")).get("accessToken"))
+    role = fields.text(token.get("role"))
+    allowed, billable = _inference_permission(role, fields.mapping(token.get("fineGrained")))
     return WhoAmI(
         name=str(value["name"]),
-        type=_text(value.get("type")),
-        fullname=_text(value.get("fullname")),
+        type=fields.text(value.get("type")),
+        fullname=fields.text(value.get("fullname")),
         is_pro=value.get("isPro") is True,
         can_pay=_flag(value.get("canPay")),
         organizations=tuple(
-            Organization(str(org["name"]), _text(org.get("fullname")), _flag(org.get("canPay")))
-            for org in _sequence(value.get("orgs"))
-            if isinstance(org, dict) and _text(org.get("name"))
+            Organization(
+                str(org["name"]), fields.text(org.get("fullname")), _flag(org.get("canPay"))
+            )
+            for org in fields.sequence(value.get("orgs"))
+            if isinstance(org, dict) and fields.text(org.get("name"))
         ),
-        token_name=_text(token.get("displayName")),
+        token_name=fields.text(token.get("displayName")),
         token_role=role,
         can_call_inference_providers=allowed,
         billable=billable,
@@ -290,39 +293,14 @@ def _inference_permission(
     if role != "fineGrained" or not grants:
         return None, ()
     names = tuple(
-        str(_mapping(scope.get("entity")).get("name") or "")
-        for scope in _sequence(grants.get("scoped"))
-        if isinstance(scope, dict) and INFERENCE_PERMISSION in _sequence(scope.get("permissions"))
+        str(fields.mapping(scope.get("entity")).get("name") or "")
+        for scope in fields.sequence(grants.get("scoped"))
+        if isinstance(scope, dict)
+        and INFERENCE_PERMISSION in fields.sequence(scope.get("permissions"))
     )
-    allowed = bool(names) or INFERENCE_PERMISSION in _sequence(grants.get("global"))
+    allowed = bool(names) or INFERENCE_PERMISSION in fields.sequence(grants.get("global"))
     return allowed, tuple(name for name in names if name)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _sequence(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(item for item in _sequence(value) if isinstance(item, str))
 
 
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1e15 else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None or number < 0 else int(number)

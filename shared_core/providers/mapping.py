@@ -14,6 +14,7 @@ from shared_core.hub.parsing import provider_mapping
 from shared_core.log import logger
 from shared_core.providers.answers import read
 from shared_core.providers.base import ProviderMapping
+from shared_core.wire import fields
 from shared_core.wire.messages import WireRequest
 
 if TYPE_CHECKING:
@@ -193,8 +194,8 @@ def read_mapping(value: Any) -> tuple[ProviderMapping, ...]:
             provider_id=entry.provider_id,
             task=entry.task,
             status=entry.status or "live",
-            adapter=_text(entry.raw.get("adapter")),
-            adapter_weights_path=_text(entry.raw.get("adapterWeightsPath")),
+            adapter=fields.text(entry.raw.get("adapter")),
+            adapter_weights_path=fields.text(entry.raw.get("adapterWeightsPath")),
             raw=entry.raw,
         )
         for entry in provider_mapping(_entry(value).get(_MAPPING))
@@ -233,7 +234,7 @@ def read_models(value: Any, provider: str, status: str) -> tuple[ProviderMapping
         for task, models in value.items()
         if isinstance(models, dict)
         for name, entry in models.items()
-        if isinstance(entry, dict) and _text(entry.get("providerId"))
+        if isinstance(entry, dict) and fields.text(entry.get("providerId"))
     )
 
 
@@ -247,8 +248,8 @@ def _listed(
         provider=provider,
         provider_id=str(entry["providerId"]),
         task=task,
-        status=_text(entry.get("status")) or status,
-        adapter=_text(entry.get("adapterType")),
+        status=fields.text(entry.get("status")) or status,
+        adapter=fields.text(entry.get("adapterType")),
         model=None if by_tags else name,
         tags=tuple(str(tag) for tag in listed) if by_tags else (),
         raw=entry,
@@ -261,7 +262,3 @@ def warn(mapping: ProviderMapping, model: str) -> None:
         logger.warning("%s serves %s for tests only", mapping.provider, model)
     elif mapping.status == "error":
         logger.warning("%s failed its last health check for %s", mapping.provider, model)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -27,6 +27,7 @@ from shared_core.errors import (
 )
 from shared_core.flow import Flow
 from shared_core.servers.types import ServerInfo, ServerKind
+from shared_core.wire import fields
 from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
@@ -149,18 +150,18 @@ def _of_info(info: Mapping[str, Any], asking: _Asking) -> ServerInfo:
         kind = "tei"
         if isinstance(model_type, dict):
             model_type = next(iter(model_type), None)
-    model = _text(info.get("model_id"))
+    model = fields.text(info.get("model_id"))
     return ServerInfo(
         kind,
         asking.root,
         model=model,
         models=(model,) if model else (),
-        version=_text(info.get("version")),
+        version=fields.text(info.get("version")),
         context_length=_count(info.get("max_total_tokens")),
         max_input_tokens=_count(info.get("max_input_tokens") or info.get("max_input_length")),
         max_batch_size=_count(info.get("max_client_batch_size")),
         max_concurrent_requests=_count(info.get("max_concurrent_requests")),
-        model_type=_text(model_type),
+        model_type=fields.text(model_type),
     )
 
 
@@ -174,7 +175,7 @@ def _others(asking: _Asking) -> Flow[ServerInfo]:
         kind = yield from _by_route(asking)
     if kind is None and data is None:
         raise _unknown(asking)
-    names = tuple(name for entry in entries if (name := _text(entry.get("id"))))
+    names = tuple(name for entry in entries if (name := fields.text(entry.get("id"))))
     known = ServerInfo(
         kind or "openai",
         asking.root,
@@ -204,7 +205,7 @@ def _more(asking: _Asking, known: ServerInfo) -> Flow[ServerInfo]:
     if known.kind == "vllm":
         version = asking.answers.get("/version") or (yield from asking.get("/version"))
         found = version.get("version") if isinstance(version, dict) else None
-        return replace(known, version=_text(found))
+        return replace(known, version=fields.text(found))
     if known.kind == "llama.cpp":
         props = asking.answers.get("/props") or (yield from asking.get("/props"))
         if isinstance(props, dict):
@@ -212,14 +213,14 @@ def _more(asking: _Asking, known: ServerInfo) -> Flow[ServerInfo]:
             length = _count(settings.get("n_ctx")) if isinstance(settings, dict) else None
             return replace(
                 known,
-                version=_text(props.get("build_info")),
+                version=fields.text(props.get("build_info")),
                 context_length=length or known.context_length,
                 max_concurrent_requests=_count(props.get("total_slots")),
             )
     if known.kind == "sglang":
         model = asking.answers.get("/get_model_info") or (yield from asking.get("/get_model_info"))
         if isinstance(model, dict) and known.model is None:
-            path = _text(model.get("model_path"))
+            path = fields.text(model.get("model_path"))
             return replace(known, model=path, models=(path,) if path else ())
     return known
 
@@ -246,10 +247,6 @@ def _unknown(asking: _Asking) -> APIError:
         guidance="Check the address. A container of transformers itself has only '/': call it "
         "with client.tasks.",
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _count(value: Any) -> int | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from shared_core.closing import AsyncClosing, Closing
 from shared_core.errors import APIError
 from shared_core.wire.messages import ENDPOINT_HEADER, AsyncWireStream, Headers, WireStream
 
@@ -71,7 +71,7 @@ class BaseStream(Generic[T, R]):
         return f"<{type(self).__name__} {how}, model={state.model!r}>"
 
 
-class Stream(BaseStream[T, R], Iterator[T]):
+class Stream(BaseStream[T, R], Closing, Iterator[T]):
     """A streamed answer: iterate for its pieces.
 
     The connection goes back to the pool at the end, and is released at once by
@@ -155,19 +155,8 @@ class Stream(BaseStream[T, R], Iterator[T]):
             self._state.close()
             source.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class AsyncStream(BaseStream[T, R], AsyncIterator[T]):
+class AsyncStream(BaseStream[T, R], AsyncClosing, AsyncIterator[T]):
     """:class:`Stream` for asyncio: ``async for``, ``async with``, ``await .result()``."""
 
     def __init__(self, source: AsyncWireStream | None, state: BaseStreamState[T, R]) -> None:
@@ -245,14 +234,3 @@ class AsyncStream(BaseStream[T, R], AsyncIterator[T]):
         if source is not None:
             self._state.close()
             await source.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()

@@ -14,10 +14,10 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
-FOUNDATION = {"constants", "log", "errors"}
+FOUNDATION = {"constants", "log", "errors", "closing"}
 FOUNDATION |= {part for part in map(part_of, modules()) if part.startswith("error_")}
 PLUMBING = FOUNDATION | {"config", "callbacks", "flow", "tokens", "wire.messages"}
-DOMAIN = PLUMBING | {"core", "streaming", "wire.sse", "wire.json_text"}
+DOMAIN = PLUMBING | {"core", "streaming", "wire.sse", "wire.json_text", "wire.fields"}
 
 #: Part of ``shared_core`` -> the parts it may import at run time. Itself is always allowed.
 MAY_IMPORT = {
