@@ -355,8 +355,11 @@ class RouterConnection(BaseModel):
             vars(self)["api_key"] = _token_of_environment()
 
 
-class TokenCounting(BaseModel):
-    """Counts tokens offline; LangChain's own way needs a package and a download."""
+class LanguageModel(RouterConnection):
+    """What both models that write share: dumps, and token counts.
+
+    Tokens are counted offline; LangChain's own way needs a package and a download.
+    """
 
     tokenizer: Any = Field(default=None, exclude=True, repr=False)
     """Counts tokens offline: the path of a ``tokenizer.json``, a token counter of ``shared_core``,
@@ -364,6 +367,19 @@ class TokenCounting(BaseModel):
 
     custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
     """LangChain's own hook: from text to token ids; it wins over ``tokenizer``."""
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether ``langchain_core.load`` can dump and load this class: yes."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Constructor keywords that are dumped as names of environment variables."""
+        secrets = {"api_key": "HF_TOKEN"}
+        if self.bill_to is not None:
+            secrets["bill_to"] = "HF_BILL_TO"
+        return secrets
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return the token ids of *text*; needs ``custom_get_token_ids=`` or a tokenizer object.

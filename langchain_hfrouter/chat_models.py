@@ -10,7 +10,7 @@ from langchain_core.messages.block_translators import register_translator
 from pydantic import model_validator
 
 from langchain_hfrouter import _loading
-from langchain_hfrouter._base import RouterConnection, TokenCounting
+from langchain_hfrouter._base import LanguageModel, RouterConnection
 from langchain_hfrouter._profiled import Profiled
 from shared_core import __version__
 
@@ -46,7 +46,7 @@ register_translator(PROVIDER, _blocks, _blocks_of_chunk)
 _loading.allow("langchain_hfrouter", "chat_models", "ChatHFRouter")
 
 
-class ChatHFRouter(Profiled, TokenCounting, BaseChatModel):
+class ChatHFRouter(Profiled, LanguageModel, BaseChatModel):
     """A chat model behind the Hugging Face router, or any server that speaks its protocol.
 
     Only what is set is sent. One call is one request, unless ``max_retries`` says otherwise.
@@ -280,19 +280,6 @@ class ChatHFRouter(Profiled, TokenCounting, BaseChatModel):
         )
 
     # --- identity: caches, traces, dumps
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Whether ``langchain_core.load`` can dump and load this class: yes."""
-        return True
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Constructor keywords that are dumped as names of environment variables."""
-        secrets = {"api_key": "HF_TOKEN"}
-        if self.bill_to is not None:
-            secrets["bill_to"] = "HF_BILL_TO"
-        return secrets
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field
 
 from langchain_hfrouter import _loading
-from langchain_hfrouter._base import RouterConnection, TokenCounting, refuse_settings
+from langchain_hfrouter._base import LanguageModel, RouterConnection, refuse_settings
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -57,7 +57,7 @@ _SEEDS = 2**64
 _ALIASES = {"model_name": "model", "max_new_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
-class HFRouterLLM(RouterConnection, TokenCounting, BaseLLM):
+class HFRouterLLM(LanguageModel, BaseLLM):
     """Continues a text: not a conversation, for which there is ``ChatHFRouter``.
 
     Example:
@@ -217,19 +217,6 @@ class HFRouterLLM(RouterConnection, TokenCounting, BaseLLM):
         return {**kept, "timeout": params["timeout"]} if "timeout" in params else kept
 
     # --- identity: caches, traces, dumps
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Whether ``langchain_core.load`` can dump and load this class: yes."""
-        return True
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Constructor keywords that are dumped as names of environment variables."""
-        secrets = {"api_key": "HF_TOKEN"}
-        if self.bill_to is not None:
-            secrets["bill_to"] = "HF_BILL_TO"
-        return secrets
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:

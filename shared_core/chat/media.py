@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from shared_core.chat.types import AudioPart, FilePart, ImagePart, MediaSource, VideoPart
 from shared_core.errors import InvalidSettingError
-from shared_core.media.kinds import guess, sniff
+from shared_core.media.kinds import guess, read_file, sniff
 
 # Names that the OpenAI form uses for audio formats.
 _AUDIO_FORMATS = {
@@ -124,15 +124,7 @@ def _load(source: MediaSource, media_type: str | None, field: str) -> _Media:
 
 
 def _from_file(path: Path, media_type: str | None, field: str) -> _Media:
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InvalidSettingError(
-            f"{field} names a file that cannot be read: {str(path)[:100]!r} ({reason})",
-            setting=field,
-            guidance="Pass bytes, the path of a readable file, an http(s) URL or a data URL.",
-        ) from None
+    data = read_file(path, field)
     if not data:
         raise InvalidSettingError(f"{field} is an empty file", setting=field)
     known = media_type or guess(data, path.name)

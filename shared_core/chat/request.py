@@ -244,7 +244,17 @@ def _streaming(given: Mapping[str, Any], stream: bool) -> dict[str, Any]:
     return {"stream": True, "stream_options": wire} if wire else {"stream": True}
 
 
-def _merge(body: dict[str, Any], extra: Any) -> None:
+def merge_extra(body: dict[str, Any], extra: Any, *, api: str) -> None:
+    """Put the fields of ``extra_body`` into *body*; None takes one out.
+
+    Args:
+        body: The body; changed.
+        extra: What the caller gave, maybe None.
+        api: Name of the resource, for the error.
+
+    Raises:
+        InvalidSettingError: It is no mapping, or decides whether there is a stream.
+    """
     if extra is None:
         return
     if not isinstance(extra, Mapping):
@@ -252,13 +262,17 @@ def _merge(body: dict[str, Any], extra: Any) -> None:
     for name, value in plain(extra, "extra_body").items():
         if name == "stream":
             raise InvalidSettingError(
-                "extra_body may not hold 'stream': call chat.stream() or chat.create()",
+                f"extra_body may not hold 'stream': call {api}.stream() or {api}.create()",
                 setting="extra_body",
             )
         if value is None:
             body.pop(name, None)
         else:
             body[name] = value
+
+
+def _merge(body: dict[str, Any], extra: Any) -> None:
+    merge_extra(body, extra, api="chat")
     for name, kind in (("model", str), ("messages", list)):
         if not isinstance(body.get(name), kind) or not body[name]:
             raise InvalidSettingError(

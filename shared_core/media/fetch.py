@@ -5,16 +5,14 @@ Used for addresses that somebody else wrote: a caller's input (on request), a pr
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from shared_core.config.validate import origin_of
 from shared_core.error_base import safe_url
 from shared_core.errors import APIResponseValidationError
-from shared_core.media.kinds import guess
+from shared_core.media.kinds import guess, read_data_url
 from shared_core.media.output import Media
 from shared_core.wire.messages import WireRequest, WireResponse
 
@@ -94,19 +92,11 @@ def _from_data_url(url: str, operation: str, model: str | None, provider: str | 
     Raises:
         APIResponseValidationError: It cannot be read.
     """
-    head, comma, text = url.partition(",")
-    kind = head[5:]
     try:
-        if not comma:
-            raise ValueError
-        if kind.lower().endswith(";base64"):
-            kind = kind[:-7]
-            content = base64.b64decode(unquote_to_bytes(text), validate=True)
-        else:
-            content = unquote_to_bytes(text)
+        kind, content = read_data_url(url)
         if not content:
             raise ValueError
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise APIResponseValidationError(
             f"a file is given as a data URL that cannot be read: {url[:40]!r}",
             operation=operation,

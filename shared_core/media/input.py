@@ -6,18 +6,15 @@ Pillow and NumPy are used when the caller's own object comes from them, and not 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
-from urllib.parse import unquote_to_bytes
 
 from shared_core.config.validate import check_url
 from shared_core.errors import InvalidSettingError
-from shared_core.media.kinds import guess, sniff
+from shared_core.media.kinds import guess, read_data_url, read_file, sniff
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,17 +129,9 @@ def _address(source: str, field: str) -> Loaded | None:
 
 
 def _from_data_url(source: str, field: str) -> Loaded:
-    head, comma, text = source.partition(",")
-    kind = head[5:]
     try:
-        if not comma:
-            raise ValueError
-        if kind.lower().endswith(";base64"):
-            kind = kind[:-7]
-            data = base64.b64decode(unquote_to_bytes(text), validate=True)
-        else:
-            data = unquote_to_bytes(text)
-    except (ValueError, binascii.Error):
+        kind, data = read_data_url(source)
+    except ValueError:
         raise InvalidSettingError(
             f"{field} has a data URL that cannot be read",
             setting=field,
@@ -152,15 +141,7 @@ def _from_data_url(source: str, field: str) -> Loaded:
 
 
 def _from_file(path: Path, field: str) -> Loaded:
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InvalidSettingError(
-            f"{field} names a file that cannot be read: {str(path)[:100]!r} ({reason})",
-            setting=field,
-            guidance="Pass bytes, the path of a readable file, an http(s) URL or a data URL.",
-        ) from None
+    data = read_file(path, field)
     return Loaded(data, guess(data, path.name))
 
 

@@ -1,8 +1,13 @@
-"""What kind of file some bytes are."""
+"""What kind of file some bytes are, and how files of a caller and data URLs are read."""
 
 from __future__ import annotations
 
+import base64
 import mimetypes
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from shared_core.errors import InvalidSettingError
 
 # First bytes of common formats (file(1) magic database; RFC 9649 for WebP).
 _MAGIC = (
@@ -96,3 +101,42 @@ def extension_of(media_type: str) -> str:
     """
     kind = media_type.partition(";")[0].strip().lower()
     return _EXTENSIONS.get(kind) or mimetypes.guess_extension(kind) or ""
+
+
+def read_file(path: Path, field: str) -> bytes:
+    """Return what a file of the caller's holds.
+
+    Args:
+        path: The file.
+        field: The argument that names it, for the error.
+
+    Raises:
+        InvalidSettingError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidSettingError(
+            f"{field} names a file that cannot be read: {str(path)[:100]!r} ({reason})",
+            setting=field,
+            guidance="Pass bytes, the path of a readable file, an http(s) URL or a data URL.",
+        ) from None
+
+
+def read_data_url(url: str) -> tuple[str, bytes]:
+    """Return type and content of a ``data:`` URL, in base64 or percent-encoded.
+
+    Args:
+        url: The URL.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    head, comma, text = url.partition(",")
+    if not comma:
+        raise ValueError("a data URL has a comma before its data")
+    kind, data = head[5:], unquote_to_bytes(text)
+    if kind.lower().endswith(";base64"):
+        return kind[:-7], base64.b64decode(data, validate=True)
+    return kind, data

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from shared_core.chat.messages import encode
 from shared_core.chat.native import pinned_provider
-from shared_core.chat.request import ChatDefaults, call_headers, resolve_model
+from shared_core.chat.request import ChatDefaults, call_headers, merge_extra, resolve_model
 from shared_core.chat.tools import tool_choice, tool_specs
 from shared_core.chat.types import ChatMessage
 from shared_core.config.checks import refused
@@ -248,20 +248,7 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge(body: dict[str, Any], extra: Any) -> None:
-    if extra is None:
-        return
-    if not isinstance(extra, Mapping):
-        raise refused("extra_body", "a dict", extra, show=False)
-    for name, value in plain(extra, "extra_body").items():
-        if name == "stream":
-            raise InvalidSettingError(
-                "extra_body may not hold 'stream': call responses.stream() or .create()",
-                setting="extra_body",
-            )
-        if value is None:
-            body.pop(name, None)
-        else:
-            body[name] = value
+    merge_extra(body, extra, api="responses")
     for name in ("model", "input"):
         if not body.get(name):
             raise InvalidSettingError(f"extra_body takes away {name!r}", setting="extra_body")
