@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.block_translators import register_translator
-from pydantic import model_validator
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel, model_validator
 
 from langchain_hfrouter import _loading
 from langchain_hfrouter._base import LanguageModel, RouterConnection
 from langchain_hfrouter._profiled import Profiled
 from shared_core import __version__
 
-# What a call needs is imported by the first call: this module is imported by everybody.
+# What a call needs is imported by the first call: this module is imported by everybody. Names in
+# the signatures of methods that return runnables are imported above: LangChain reads them there.
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.base import LangSmithParams
-    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.messages.content import ContentBlock
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
-    from pydantic import BaseModel
+else:
+    BaseTool = Runnable  # which it is; importing it would load four modules
 
 PROVIDER = "hfrouter"
 """``model_provider`` of every message that we return, and ``ls_provider`` of traces."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from langchain_core import exceptions as lc
+from pydantic import BaseModel
 
 from shared_core import Failover, PaymentRequiredError, Resilience, StreamInterruptedError
 from tests.helpers.fault_server import FaultServer, Fin, Received, Reply, json_reply, sse
-from tests.langchain.script import CHAT, USAGE, event, model_of
+from tests.langchain.script import CHAT, TOOL, USAGE, event, model_of
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +111,30 @@ async def test_spent_credits_are_final_where_the_caller_says_so() -> None:
             with pytest.raises(PaymentRequiredError):
                 await model.ainvoke("x")
             assert len(server.requests) == 1
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+@pytest.mark.rule("bindings", "bind-tools-binds")
+async def test_tools_and_structures_are_bound_to_all_of_them() -> None:
+    """LangChain reads the signatures of our methods to tell which of them make runnables."""
+    whole = {"role": "assistant", "content": '{"name": "Rome"}'}
+    choice = {"index": 0, "message": whole, "finish_reason": "stop"}
+
+    def answer(request: Received) -> Reply:
+        if request.json()["model"] == "org/m:groq":
+            return FAILURES["503"]
+        return json_reply({"model": "served/m", "choices": [choice]})
+
+    with FaultServer() as server:
+        server.on(CHAT, answer)
+        bound = fallbacks(server).bind_tools([TOOL])
+        assert bound.invoke("x").text == (await bound.ainvoke("x")).text == '{"name": "Rome"}'
+        assert all(request.json()["tools"] for request in server.requests)
+        structured = fallbacks(server).with_structured_output(City, method="json_schema")
+        assert structured.invoke("x") == await structured.ainvoke("x") == City(name="Rome")
+        assert len(server.requests) == 8
