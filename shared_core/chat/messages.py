@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from shared_core.chat import media
 from shared_core.chat.response import REASONING_KEYS
-from shared_core.chat.tool_deltas import arguments_text
+from shared_core.chat.tool_deltas import arguments_text, history_arguments
 from shared_core.chat.types import (
     AudioPart,
     ChatMessage,
@@ -161,7 +161,7 @@ def _own_call(call: ToolCall, field: str) -> dict[str, Any]:
 
 def _arguments(value: Any, field: str) -> str:
     if isinstance(value, str):
-        return _text(value, field) or "{}"
+        return history_arguments(_text(value, field))
     if value is None:
         return "{}"
     if isinstance(value, Mapping):

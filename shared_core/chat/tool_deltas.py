@@ -7,12 +7,14 @@ may be repeated; arguments may be an object. See the merge rules at :meth:`ToolC
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 import pydantic_core
 
 from shared_core.chat.types import ToolCall, ToolCallDelta
+from shared_core.wire import json_text
 
 
 def new_call_id() -> str:
@@ -29,6 +31,41 @@ def arguments_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else pydantic_core.to_json(value).decode()
+
+
+MALFORMED = "malformed_arguments"
+"""Key under which arguments that are no JSON object go back to the model that wrote them."""
+
+
+def history_arguments(text: str) -> str:
+    """Return the arguments of an earlier call as they are sent back: always a JSON object.
+
+    Servers parse them before the model sees the conversation, and refuse all of it where they
+    cannot (llama.cpp with 500, vLLM with 400).
+
+    Args:
+        text: As the model wrote them; a JSON object stays as it is.
+    """
+    try:
+        value = json_text.decode(text.encode("utf-8", "replace"))
+        if isinstance(value, dict):
+            return text
+        if isinstance(value, str):  # encoded twice
+            return history_arguments(value)
+    except ValueError:
+        value = _with_bare_breaks(text)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    said = text.strip() not in ("", "null")
+    return json.dumps({MALFORMED: text}, ensure_ascii=False) if said else "{}"
+
+
+def _with_bare_breaks(text: str) -> Any:
+    """Return the value of JSON whose strings hold line breaks as they are, or None."""
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def final_arguments(text: str, *, cut: bool) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from shared_core.chat.response import content_text, text_or_empty
-from shared_core.chat.tool_deltas import arguments_text
+from shared_core.chat.tool_deltas import arguments_text, history_arguments
 from shared_core.chat.types import ToolCall
 
 
@@ -89,6 +89,13 @@ class FunctionCall(OutputItem):
             ToolArgumentsError: They are not a JSON object.
         """
         return ToolCall(self.call_id, self.name, self.arguments).parse()
+
+    def to_input(self) -> dict[str, Any]:
+        """Return the call as input of a further call, with arguments that are a JSON object."""
+        item = dict(self.raw)
+        if "arguments" in item:
+            item["arguments"] = history_arguments(self.arguments)
+        return item
 
 
 @dataclass(slots=True, kw_only=True)

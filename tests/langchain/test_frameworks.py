@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from langchain_hfrouter import ChatHFRouter, HFRouterEmbeddings
 from tests.helpers.fault_server import json_reply
+from tests.langchain.conformance.base import wire_call
 from tests.langchain.script import added, call, event, model_of, serving, stream, whole
 from tests.langchain.stub_server import StubServer
 
@@ -293,3 +294,31 @@ def test_event_streams_of_an_agent_and_reasoning_sent_back() -> None:
     assert [message["role"] for message in history] == ["user", "assistant", "tool"]
     assert history[1]["content"] == "Let me see. "
     assert history[1]["reasoning_content"] == "hm"
+
+
+@pytest.mark.rule("agents-call-tools", "broken-calls-are-invalid")
+@pytest.mark.parametrize("arguments", ['{"city": "Par', "Paris", '{"city": "Paris"] <broken off>'])
+async def test_a_broken_call_in_the_history_is_no_end(chat: ChatHFRouter, arguments: str) -> None:
+    """llama.cpp answers 500, and vLLM 400, to a history with arguments that are no JSON."""
+    bad = {"name": "get_weather", "args": arguments, "id": "1", "error": "no JSON"}
+    told = AIMessage("", invalid_tool_calls=[{"type": "invalid_tool_call", **bad}])
+    history = ["What is the weather in Paris?", told, ToolMessage("Malformed.", tool_call_id="1")]
+    for model in (chat, chat.model_copy(update={"use_responses_api": True})):
+        bound = model.bind_tools([WEATHER])
+        for answer in (bound.invoke(history), await bound.ainvoke(history)):
+            assert answer.text or answer.tool_calls
+
+
+async def test_an_agent_goes_on_after_a_broken_call() -> None:
+    """One call of two is malformed: LangChain says so to the model, and asks it again."""
+    calls = [wire_call("get_weather", '{"city": "Paris"}', "1"), wire_call("rm", '{"a": 1', "2")]
+    with serving(whole(None, finish="tool_calls", tool_calls=calls), whole("Done.")) as server:
+        agent = create_agent(model_of(server), [WEATHER])
+        answer = await agent.ainvoke({"messages": [("user", "x")]})
+        sent = server.requests[1].json()["messages"]
+    assert answer["messages"][-1].text == "Done."
+    assert [each["function"]["arguments"] for each in sent[1]["tool_calls"]] == [
+        '{"city": "Paris"}',
+        '{"malformed_arguments": "{\\"a\\": 1"}',
+    ]
+    assert sorted(each["tool_call_id"] for each in sent[2:]) == ["1", "2"]

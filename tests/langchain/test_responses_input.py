@@ -132,7 +132,7 @@ MESSAGES: dict[str, tuple[BaseMessage, list[Any]]] = {
         AIMessage(
             "", invalid_tool_calls=[{"id": "c1", "name": "add", "args": '{"a', "error": None}]
         ),
-        [{**WIRE_CALL, "arguments": '{"a'}],
+        [{**WIRE_CALL, "arguments": '{"malformed_arguments": "{\\"a"}'}],
     ),
     "somebody's thinking": (
         AIMessage([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes."}]),

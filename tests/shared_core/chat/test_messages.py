@@ -240,10 +240,16 @@ def test_roles_of_others_pass_in_dict_form() -> None:
         ({"a": 1}, '{"a":1}'),
         (None, "{}"),
         ("", "{}"),
-        ("{broken", "{broken"),
+        (' {"a":1 }', ' {"a":1 }'),
+        (" ", "{}"),
+        ("null", "{}"),
+        ("{broken", '{"malformed_arguments": "{broken"}'),
+        ("[1]", '{"malformed_arguments": "[1]"}'),
+        ('"{\\"a\\": 1}"', '{"a": 1}'),
+        ('{"a": "b\nc"}', '{"a": "b\\nc"}'),
     ],
 )
-def test_arguments_are_always_text(arguments: Any, sent: str) -> None:
+def test_arguments_are_always_the_text_of_an_object(arguments: Any, sent: str) -> None:
     function = {"name": "f", "arguments": arguments}
     wire = one({"role": "assistant", "tool_calls": [{"id": "c", "function": function}]})
     assert wire["content"] == ""

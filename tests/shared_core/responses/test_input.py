@@ -14,6 +14,7 @@ from shared_core import (
     ToolCall,
     VideoPart,
 )
+from shared_core.responses.items import read_item
 from shared_core.responses.request import encode_input
 
 PICTURE = "https://example.org/a.png"
@@ -75,3 +76,12 @@ def test_chat_messages_become_items() -> None:
 def test_what_has_no_place_in_the_input_is_refused(message: ChatMessage, what: str) -> None:
     with pytest.raises(InvalidSettingError, match=rf"input\[1\].* {what}"):
         encode_input(["x", message])
+
+
+def test_a_broken_call_of_an_answer_goes_back_as_an_object() -> None:
+    """Servers parse the arguments of a history, and refuse all of it where they cannot."""
+    wire = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1', "id": "i"}
+    call = read_item(wire)
+    assert call.to_input() == {**wire, "arguments": '{"malformed_arguments": "{\\"a\\": 1"}'}
+    whole = {**wire, "arguments": '{"a": 1}'}
+    assert read_item(whole).to_input() == whole
