@@ -7,6 +7,7 @@ them: questions are read by their attributes, answers are plain dicts in the doc
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,8 @@ def answer(asked: Asking, found: Sequence[Label]) -> dict[str, Any]:
     """
     scores = {item.label: item.score for item in found}
     total = sum(scores.values())
-    if set(scores) != set(asked.labels) or not total > 0 or min(scores.values()) < 0:
+    usable = 0 < total < math.inf and min(scores.values()) >= 0  # NaN is neither
+    if set(scores) != set(asked.labels) or not usable:
         raise APIResponseValidationError(
             f"Unusable answer to zero-shot-classification: {len(asked.labels)} labels were asked "
             f"for, and the scores are of {sorted(scores)[:5]}",

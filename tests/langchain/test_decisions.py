@@ -66,6 +66,11 @@ def test_what_scores_mean() -> None:
         [Label("yes", 0.5)],
         [Label("yes", 0.0), Label("no", 0.0)],
         [Label("a", 1), Label("b", 1)],
+        [Label("yes", float("nan")), Label("no", 0.5)],
+        [Label("yes", 0.5), Label("no", float("nan"))],
+        [Label("yes", float("inf")), Label("no", 0.5)],
+        [Label("yes", 1e308), Label("no", 1e308)],
+        [Label("yes", -0.5), Label("no", 1.0)],
     ],
 )
 def test_scores_of_other_labels_are_refused(found: list[Label]) -> None:
