@@ -111,9 +111,9 @@ def router_model(item: Mapping[str, Any]) -> RouterModel:
     )
     meta = fields.mapping(item.get("meta"))
     own = (
-        fields.count(item.get("max_model_len"))
-        or fields.count(meta.get("n_ctx"))
-        or fields.count(meta.get("n_ctx_train"))
+        _window(item.get("max_model_len"))
+        or _window(meta.get("n_ctx"))
+        or _window(meta.get("n_ctx_train"))
     )
     lengths = [p.context_length for p in providers if p.is_live and p.context_length]
     return RouterModel(
@@ -123,10 +123,14 @@ def router_model(item: Mapping[str, Any]) -> RouterModel:
         input_modalities=fields.texts(architecture.get("input_modalities")),
         output_modalities=fields.texts(architecture.get("output_modalities")),
         providers=providers,
-        context_length=own
-        or (min(lengths) if lengths else fields.count(item.get("context_length"))),
+        context_length=own or (min(lengths) if lengths else _window(item.get("context_length"))),
         raw=dict(item),
     )
+
+
+def _window(value: Any) -> int | None:
+    """Return a context length; 0 and below, which some servers mean no limit by, are none."""
+    return fields.count(value) or None
 
 
 def provider_info(entry: Mapping[str, Any], name: str | None = None) -> ProviderInfo:
@@ -140,7 +144,7 @@ def provider_info(entry: Mapping[str, Any], name: str | None = None) -> Provider
     return ProviderInfo(
         name=name or str(entry.get("provider")),
         status=fields.text(entry.get("status")),
-        context_length=fields.count(entry.get("context_length")),
+        context_length=_window(entry.get("context_length")),
         input_price=fields.real(pricing.get("input")),
         output_price=fields.real(pricing.get("output")),
         is_free=entry.get("is_free") is True,

@@ -92,6 +92,19 @@ class TestRouterList:
         server.on("/v1/models", json_reply({"data": [*data, {"id": "bare", "meta": None}]}))
         assert [model.context_length for model in client.models.list()] == [4096, 512, None]
 
+    @pytest.mark.parametrize("length", [-1, 0, float("nan"), 10**300, "8192"])
+    def test_a_context_without_bounds_is_unknown(
+        self, server: FaultServer, client: RouterClient, length: Any
+    ) -> None:
+        offers = [
+            {"provider": "groq", "status": "live", "context_length": length},
+            {"provider": "novita", "status": "live", "context_length": 4096},
+        ]
+        entry = {"id": "a/b", "max_model_len": length, "context_length": length}
+        data = [{**entry, "providers": offers}, {**entry, "id": "c/d", "meta": {"n_ctx": length}}]
+        server.on("/v1/models", json_reply({"data": data}))
+        assert [model.context_length for model in client.models.list()] == [4096, None]
+
     def test_is_kept_only_on_request(self, server: FaultServer, client: RouterClient) -> None:
         server.on("/v1/models", json_reply({"data": [BIG]}))
         client.models.list()
