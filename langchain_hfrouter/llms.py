@@ -49,11 +49,6 @@ _SAMPLING = {
     "repetition_penalty": "repetition_penalty",
     "frequency_penalty": "frequency_penalty",
 }
-_TOO_MANY = 2**53
-"""Counts of tokens from here on are none: JSON's numbers do not hold them."""
-_SEEDS = 2**64
-"""Seeds of TGI are unsigned 64-bit numbers."""
-
 _ALIASES = {"model_name": "model", "max_new_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
@@ -228,7 +223,7 @@ class HFRouterLLM(LanguageModel, BaseLLM):
 def _result(found: Sequence[CoreGeneration], model: str | None) -> LLMResult:
     generations = [[Generation(text=item.text, generation_info=_info(item))] for item in found]
     counts = [item.details.generated_tokens for item in found if item.details]
-    known = [count for count in counts if count is not None and 0 <= count < _TOO_MANY]
+    known = [count for count in counts if count is not None and count >= 0]
     output: dict[str, Any] = {"token_usage": {"completion_tokens": sum(known)}} if known else {}
     if model:
         output["model_name"] = model
@@ -239,8 +234,7 @@ def _info(item: CoreGeneration | CoreChunk) -> dict[str, Any] | None:
     details = item.details
     if details is None:
         return None
-    seed = details.seed if details.seed is not None and 0 <= details.seed < _SEEDS else None
-    known = {"finish_reason": details.finish_reason, "seed": seed}
+    known = {"finish_reason": details.finish_reason, "seed": details.seed}
     return {name: value for name, value in known.items() if value is not None} or None
 
 

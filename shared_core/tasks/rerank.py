@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -110,21 +109,12 @@ def _batch(
         odd = len(set(places)) != len(places) or not all(0 <= at < len(texts) for at in places)
         if missing or odd:
             raise _unusable(method, f"it ranks {len(texts)} texts at the indexes {places[:20]}")
-        _refuse_no_numbers(method, [item.score for item in ranked])
         return [replace(item, index=start + item.index) for item in ranked]
     spec = Table.sentence_similarity.spec
     scores = yield from calling(core, spec, (query, texts), call)
     if len(scores) != len(texts):
         raise _unusable(method, f"it has {len(scores)} scores for {len(texts)} texts")
-    _refuse_no_numbers(method, scores)
     return [Ranked(start + at, score, raw={"score": score}) for at, score in enumerate(scores)]
-
-
-def _refuse_no_numbers(method: str, scores: Sequence[float]) -> None:
-    """Refuse NaN and infinity, which models in half precision make: nothing is in order then."""
-    for at, score in enumerate(scores):
-        if not math.isfinite(score):
-            raise _unusable(method, f"score {at} is {score}")
 
 
 def _unusable(operation: str, reason: str) -> APIResponseValidationError:
