@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Inputs = Literal["text", "question", "image", "image question", "sound", "video", "anything"]
+Inputs = Literal[
+    "text",
+    "question",
+    "image",
+    "image question",
+    "sound",
+    "video",
+    "anything",
+]
 """What a task reads; :mod:`shared_core.local.task_inputs` has a reader for each."""
 
 
@@ -32,6 +40,7 @@ RANKING = "text-ranking"
 _TEXT = TaskRow("text", "text_tasks:TextTask")
 _IMAGE = TaskRow("image", "image_tasks:ImageTask")
 _SOUND = TaskRow("sound", "audio_tasks:AudioTask")
+_SPEECH = TaskRow("text", "speech_tasks:SpeechTask")
 
 TABLE: dict[str, TaskRow] = {
     "text-classification": _TEXT,
@@ -55,6 +64,8 @@ TABLE: dict[str, TaskRow] = {
     "video-classification": TaskRow("video", "video_tasks:VideoClassification"),
     "audio-classification": _SOUND,
     "automatic-speech-recognition": _SOUND,
+    "text-to-speech": _SPEECH,
+    "text-to-audio": _SPEECH,
 }
 """Tasks with a runner of their own."""
 

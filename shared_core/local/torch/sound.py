@@ -1,19 +1,26 @@
-"""Sound as numbers: decoded with the standard library, and at the rate that a model hears."""
+"""Sound as numbers and as WAV files, with the standard library."""
 
 from __future__ import annotations
 
 import importlib
 import io
 import wave
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from shared_core.media import encode
+from shared_core.media.output import Media
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 """Samples per second of a recording. A false rate would make very many numbers of few."""
+
+
+_LOUDEST = 2**15 - 1
+"""The greatest number of 16 bits."""
 
 
 def samples(content: bytes, rate: int) -> NDArray[np.float32]:
@@ -36,6 +43,25 @@ def samples(content: bytes, rate: int) -> NDArray[np.float32]:
     if not decoded.size:
         raise ValueError("the recording is empty")
     return _resampled(decoded.mean(axis=1), own, rate).astype(np.float32)
+
+
+def wav(sound: Any, rate: int) -> Media:
+    """Return a recording as a WAV file of 16 bits.
+
+    Args:
+        sound: Shape (samples,) or (channels, samples); what is beyond -1 to 1 is clipped.
+        rate: Samples per second.
+
+    Raises:
+        ValueError: It is empty, or holds what is no number.
+    """
+    numbers = np.atleast_2d(np.asarray(sound, np.float64))
+    if not numbers.size:
+        raise ValueError("the model made no sound")
+    if not np.isfinite(numbers).all():
+        raise ValueError("the sound that the model made holds NaN or infinite numbers")
+    whole = np.rint(np.clip(numbers.T, -1.0, 1.0) * _LOUDEST).astype(np.int16)
+    return Media(encode.wav(whole, rate), "audio/wav")
 
 
 def _decoded(content: bytes) -> tuple[NDArray[np.float64], int]:
