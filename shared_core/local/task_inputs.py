@@ -24,7 +24,11 @@ def read(call: LocalCall, kind: Inputs) -> tuple[Any, dict[str, Any]]:
     """
     if call.request.json is None:  # a file as it stands
         content = call.request.content or b""
-        return (content if kind != "anything" else _media(content)), {}
+        if kind in ("image", "sound", "video"):
+            return content, {}
+        if kind in ("anything",):
+            return _media(content), {}
+        raise call.bad("The task reads JSON, and was given a file.", "inputs")
     body = call.body()
     return _READERS[kind](call, body), body.get("parameters") or {}
 
@@ -41,6 +45,24 @@ def _question(call: LocalCall, body: dict[str, Any]) -> dict[str, str]:
     if not isinstance(inputs, dict) or not all(isinstance(inputs.get(n), str) for n in names):
         raise call.bad("inputs must have the texts question and context.", "inputs")
     return {name: inputs[name] for name in names}
+
+
+def _table(call: LocalCall, body: dict[str, Any]) -> dict[str, Any]:
+    inputs = body.get("inputs")
+    query, table = (
+        (inputs.get("query"), inputs.get("table")) if isinstance(inputs, dict) else (0, 0)
+    )
+    if not isinstance(query, str) or not isinstance(table, dict) or not table:
+        raise call.bad("inputs must have the text query and the columns of a table.", "inputs")
+    columns = list(table.values())
+    if not all(isinstance(cells, list) and cells for cells in columns):
+        raise call.bad("Every column of the table must be a list of cells.", "inputs")
+    if len({len(cells) for cells in columns}) > 1:
+        raise call.bad("The columns of the table must have the same number of cells.", "inputs")
+    return {
+        "query": query,
+        "table": {name: [str(cell) for cell in cells] for name, cells in table.items()},
+    }
 
 
 def _file(call: LocalCall, body: dict[str, Any]) -> bytes:
@@ -115,6 +137,7 @@ def _media(content: bytes, told: str | None = None) -> Media:
 
 _READERS: dict[Inputs, Callable[[LocalCall, dict[str, Any]], Any]] = {
     "text": _text,
+    "table": _table,
     "question": _question,
     "image": _file,
     "image question": _image_question,

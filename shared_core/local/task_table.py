@@ -12,6 +12,7 @@ from typing import Literal
 Inputs = Literal[
     "text",
     "question",
+    "table",
     "image",
     "image question",
     "sound",
@@ -51,6 +52,7 @@ TABLE: dict[str, TaskRow] = {
     "translation": _TEXT,
     "text2text-generation": _TEXT,
     "question-answering": TaskRow("question", "question_answering:QuestionAnswering"),
+    "table-question-answering": TaskRow("table", "table_questions:TableQuestions"),
     "image-classification": _IMAGE,
     "zero-shot-image-classification": _IMAGE,
     "object-detection": _IMAGE,

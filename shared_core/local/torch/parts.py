@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,19 @@ from typing import Any
 
 from shared_core.local.failures import LocalModelError
 from shared_core.local.torch.loading import library
+
+
+def settings_in(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a model, an empty one where there is none.
+
+    Args:
+        path: The file; what is wrong with it, a library says when it reads it.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.torch_models import need
 
-need("torch", "transformers", "sentence_transformers", "PIL", "av", "sentencepiece")
+need("torch", "transformers", "sentence_transformers", "PIL", "av", "pandas", "sentencepiece")
 
 from shared_core import (  # noqa: E402
     AudioPart,
@@ -31,6 +31,7 @@ from tests.helpers import (  # noqa: E402
     media_models,
     pipeline_models,
     speech_models,
+    text_models,
     torch_models,
 )
 from tests.shared_core.local.accelerator import vision_cases  # noqa: E402
@@ -150,6 +151,7 @@ def _images() -> list[str]:
 
 
 LABELS = ["a cat", "the rain", "soup"]
+AGES = {"Name": ["Ada", "Bob", "Cid"], "Age": [36, 41, 7]}
 SHORT = {"max_length": 9}
 ENTAILMENT = {
     "id2label": {0: "contradiction", 1: "entailment"},
@@ -184,6 +186,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Any], Any]]] = {
     "question-answering": (
         _random("ForQuestionAnswering"),
         lambda tasks: tasks.question_answering("When does it open?", TEXTS[0], top_k=3),
+    ),
+    "table-question-answering": (
+        text_models.write_tapas,
+        lambda tasks: tasks.table_question_answering("How old is Ada?", AGES, sequential=True),
     ),
     "text-to-speech": (
         lambda folder: speech_models.write_vits(folder, noise=0.0),
@@ -252,6 +258,14 @@ def test_a_task(task: str, tmp_path: Path) -> None:
     cpu, there = _both(lambda client: ask(client.tasks), tasks={task: write(tmp_path / "model")})
     assert _same(there, cpu, WITHIN.get(task, 1e-5))
     assert cpu
+
+
+def test_what_is_written_about_a_table(tmp_path: Path) -> None:
+    tasks = {"table-question-answering": text_models.write_tapex(tmp_path / "tapex")}
+    cpu, there = _both(
+        lambda client: client.tasks.table_question_answering("Who?", AGES), tasks=tasks
+    )
+    assert there.answer == cpu.answer != ""
 
 
 def test_a_vocoder_is_where_its_model_is(tmp_path: Path) -> None:

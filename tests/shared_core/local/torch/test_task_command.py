@@ -11,10 +11,10 @@ import pytest
 
 from tests.helpers.torch_models import need
 
-need("torch", "transformers", "sentencepiece")
+need("torch", "transformers", "pandas")
 
 from shared_core.cli import main  # noqa: E402
-from tests.helpers import speech_models  # noqa: E402
+from tests.helpers import speech_models, text_models  # noqa: E402
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -64,3 +64,17 @@ def test_music_is_made_as_long_as_is_asked(run: Run, tmp_path: Path) -> None:
         with wave.open(str(out)) as file:
             lengths.append(file.getnframes())
     assert lengths[1] > lengths[0] > 0
+
+
+def test_a_table_is_read_from_a_file(run: Run, tmp_path: Path) -> None:
+    folder = str(text_models.write_tapas(tmp_path / "tapas"))
+    table = tmp_path / "ages.csv"
+    table.write_text("Name,Age\nAda,36\nBob,41\nCid,7\n")
+    code, shown, told = run(
+        "table-question-answering", "How old is Ada?", str(table), "--model", folder
+    )
+    assert code == 0, told
+    found = json.loads(shown)
+    assert found["aggregator"] in ("NONE", "SUM", "AVERAGE", "COUNT")
+    assert found["cells"]
+    assert set(found["cells"]) <= {"Ada", "Bob", "Cid", "36", "41", "7"}
