@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from shared_core.embeddings.similarity import most_similar as most_similar
     from shared_core.embeddings.types import EmbeddingResult as EmbeddingResult
     from shared_core.embeddings.types import EmbeddingUsage as EmbeddingUsage
+    from shared_core.embeddings.types import SparseVector as SparseVector
     from shared_core.endpoints.async_handle import AsyncEndpoint as AsyncEndpoint
     from shared_core.endpoints.handle import Endpoint as Endpoint
     from shared_core.endpoints.types import EndpointInfo as EndpointInfo
@@ -274,7 +275,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "shared_core.constants": ("CUT_REASONS", "ChatModels", "EmbeddingModels"),
     "shared_core.embeddings.search": ("SearchHit", "SemanticIndex"),
     "shared_core.embeddings.similarity": ("most_similar",),
-    "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage"),
+    "shared_core.embeddings.types": ("EmbeddingResult", "EmbeddingUsage", "SparseVector"),
     "shared_core.endpoints.async_handle": ("AsyncEndpoint",),
     "shared_core.endpoints.handle": ("Endpoint",),
     "shared_core.endpoints.types": ("EndpointInfo", "Hardware"),

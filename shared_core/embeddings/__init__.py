@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared_core.embeddings.similarity import top_k as top_k
     from shared_core.embeddings.types import EmbeddingResult as EmbeddingResult
     from shared_core.embeddings.types import EmbeddingUsage as EmbeddingUsage
+    from shared_core.embeddings.types import SparseVector as SparseVector
 
 _HOMES = {
     "resource": ("AsyncEmbeddings", "Embeddings"),
@@ -37,7 +38,7 @@ _HOMES = {
         "normalize",
         "top_k",
     ),
-    "types": ("EmbeddingResult", "EmbeddingUsage"),
+    "types": ("EmbeddingResult", "EmbeddingUsage", "SparseVector"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -49,6 +50,7 @@ __all__ = [
     "Match",
     "SearchHit",
     "SemanticIndex",
+    "SparseVector",
     "cosine",
     "dot",
     "euclidean",

@@ -9,9 +9,10 @@ fewer texts and no fewer characters than a refused one is cut before it is sent.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from shared_core.config.settings import Settings
     from shared_core.core import Core
     from shared_core.embeddings.types import Matrix
-    from shared_core.wire.messages import WireRequest
+    from shared_core.wire.messages import WireRequest, WireResponse
+
+B = TypeVar("B")
 
 _TOO_MANY = re.compile(
     r"(?i)batch[ _]?size.{0,40}(?:>|exceed|maximum|max|limit|large)"
@@ -61,24 +64,13 @@ def embed(
         RouterError: A request failed. ``texts`` on it is the ``(start, end)`` of its texts,
             ``partial`` a dict from text number to vector with all that arrived before.
     """
-    work = _Work(core, given, list(texts), single, progress, tuple(callbacks))
-    size = given.batch_size
-    flows = [
-        work.batch(start, min(start + size, len(texts))) for start in range(0, len(texts), size)
-    ]
-    try:
-        if len(flows) == 1:
-            yield from flows[0]
-        elif flows:
-            yield All(flows, limit=given.concurrency)
-    except RouterError as exc:
-        exc.partial = work.received()
-        raise
+    work = _Vectors(core, given, list(texts), single, progress, tuple(callbacks))
+    yield from work.all()
     return work.result()
 
 
 @dataclass(slots=True)
-class _Work:
+class Work(ABC, Generic[B]):
     """What the batches of one call share."""
 
     core: Core
@@ -89,9 +81,46 @@ class _Work:
     callbacks: tuple[Callback, ...]
     cap: int | None = None  # the limit that the server named
     refused: list[tuple[int, int]] = field(default_factory=list)  # (texts, characters)
-    matrix: Matrix | None = None
-    batches: dict[tuple[int, int], response.Batch] = field(default_factory=dict)
     done: int = 0
+
+    def all(self) -> Flow[None]:
+        """Send all batches.
+
+        Raises:
+            RouterError: As for :func:`embed`.
+        """
+        count, size = len(self.texts), self.given.batch_size
+        flows = [self.batch(start, min(start + size, count)) for start in range(0, count, size)]
+        try:
+            if len(flows) == 1:
+                yield from flows[0]
+            elif flows:
+                yield All(flows, limit=self.given.concurrency)
+        except RouterError as exc:
+            exc.partial = self.received()
+            raise
+
+    def request(self, given: EmbeddingOptions, start: int, end: int) -> WireRequest:
+        """Return the request for the texts from *start* to *end*."""
+        return build(given, self.texts[start:end], single=self.single)
+
+    def elsewhere(
+        self, settings: Settings, model: str | None, provider: str | None
+    ) -> EmbeddingOptions:
+        """Return the options of the call for an endpoint of failover: of the same model."""
+        return elsewhere(self.given, self.core.settings, settings, model, provider)
+
+    @abstractmethod
+    def read(self, answer: WireResponse, request: WireRequest, count: int) -> B:
+        """Return the checked answer to *request*, which asked about *count* texts."""
+
+    @abstractmethod
+    def keep(self, start: int, end: int, found: B) -> None:
+        """Put the answer about the texts from *start* to *end* in its place."""
+
+    @abstractmethod
+    def received(self) -> dict[int, Any]:
+        """Return all that arrived, by the number of its text."""
 
     def batch(self, start: int, end: int) -> Flow[None]:
         """Embed the texts from *start* to *end*, in as many requests as it takes."""
@@ -99,17 +128,19 @@ class _Work:
         size = self.known_limit(start, end)
         if size is not None:
             return (yield from self.pieces(start, end, size))
-        request = build(self.given, self.texts[start:end], single=self.single)
+        request = self.request(self.given, start, end)
         if self.core.rebuilds:
             request.rebuild = self.rebuilder(start, end)
-        pooling, hide = self.given.pooling, self.core.redact
 
-        def parse(answer: Any) -> response.Batch:
-            return response.parse(answer, request=request, count=count, pooling=pooling, hide=hide)
+        def parse(answer: Any) -> B:
+            return self.read(answer, request, count)
 
         try:
             found = yield from self.core.exchange(request, parse, callbacks=self.callbacks)
             self.keep(start, end, found)
+            self.done += count
+            if self.progress is not None:
+                self.progress(self.done, len(self.texts))
         except RouterError as exc:
             if not self.learn(exc, start, end):
                 exc.texts = (start, end)
@@ -122,8 +153,7 @@ class _Work:
         """Return what makes the request for another endpoint: of the same model, elsewhere."""
 
         def rebuild(settings: Settings, model: str | None, provider: str | None) -> WireRequest:
-            given = elsewhere(self.given, self.core.settings, settings, model, provider)
-            return build(given, self.texts[start:end], single=self.single)
+            return self.request(self.elsewhere(settings, model, provider), start, end)
 
         return rebuild
 
@@ -165,6 +195,24 @@ class _Work:
         """Return how many characters the texts have."""
         return sum(map(len, self.texts[start:end]))
 
+
+@dataclass(slots=True)
+class _Vectors(Work[response.Batch]):
+    """One vector per text."""
+
+    matrix: Matrix | None = None
+    batches: dict[tuple[int, int], response.Batch] = field(default_factory=dict)
+
+    def read(self, answer: WireResponse, request: WireRequest, count: int) -> response.Batch:
+        """Return the vectors of an answer."""
+        return response.parse(
+            answer,
+            request=request,
+            count=count,
+            pooling=self.given.pooling,
+            hide=self.core.redact,
+        )
+
     def keep(self, start: int, end: int, found: response.Batch) -> None:
         """Put the vectors in their place."""
         width = found.matrix.shape[1]
@@ -184,9 +232,6 @@ class _Work:
         self.matrix[start:end] = found.matrix
         found.matrix = self.matrix[start:end]
         self.batches[start, end] = found
-        self.done += end - start
-        if self.progress is not None:
-            self.progress(self.done, len(self.texts))
 
     def received(self) -> dict[int, Any]:
         """Return all vectors that arrived, by the number of their text."""

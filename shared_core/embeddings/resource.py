@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared_core.embeddings.request import (
-    EmbeddingOptions,
-    Progress,
-    check_texts,
-    directed,
-    options,
-)
-from shared_core.embeddings.types import EmbeddingResult
+from shared_core.embeddings.params import EmbeddingParams, SimilarityParams, TEIParams
+from shared_core.embeddings.request import EmbeddingOptions, check_texts, directed, options
+from shared_core.embeddings.types import EmbeddingResult, SparseVector
 from shared_core.flow import Flow
 
 if TYPE_CHECKING:
@@ -21,76 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from shared_core.callbacks import Callback
     from shared_core.core import Core
 
 T = TypeVar("T")
-
-
-class EmbeddingParams(TypedDict, total=False):
-    """Keywords of an embedding call. What is left out is not sent.
-
-    Attributes:
-        model: Embedding model; the client's ``embedding_model``, then ``model``, by default.
-        dialect: ``"hf-inference"``, ``"tei"`` or ``"openai"``; by default the base URL decides.
-        provider: ``"hf-inference"``, ``"together"``, ``"scaleway"`` or ``"deepinfra"``; by
-            default the client's, else hf-inference on the router.
-        normalize: Have the server scale the vectors to length 1.
-        truncate: Have the server cut texts that are too long.
-        truncation_direction: ``"right"`` or ``"left"``: the side that is cut.
-        prompt_name: Name of a prompt in the model's configuration, put first by the server.
-        prompt: Text put before each text by us, as it stands.
-        dimensions: Length of the vectors, where the model can shorten them.
-        encoding_format: ``"float"`` or ``"base64"``; base64 is smaller and faster to read.
-        pooling: ``"mean"`` or ``"cls"``: makes one vector of token vectors, which are refused
-            without it. The mean includes padding, because no mask comes with the answer.
-        batch_size: Texts per request, default 32.
-        concurrency: Requests at once, default 1; only the asynchronous client uses more.
-        extra_body: Body fields of the server's own; they win over all others.
-        extra_headers: Headers of this call.
-        bill_to: Organisation that pays for this call.
-        timeout: Seconds to wait for each request; None waits for ever.
-        scale_up_timeout: Seconds for which a dedicated endpoint may hold a request while it
-            starts from zero (``X-Scale-Up-Timeout``), 1 to 86,400; otherwise it answers 503.
-        progress: Called as ``progress(done, total)`` after each request. What it raises ends
-            the call.
-        callbacks: Told of the requests of this call, besides the client's own.
-    """
-
-    model: str | None
-    dialect: str | None
-    provider: str | None
-    normalize: bool | None
-    truncate: bool | None
-    truncation_direction: str | None
-    prompt_name: str | None
-    prompt: str | None
-    dimensions: int | None
-    encoding_format: str | None
-    pooling: str | None
-    batch_size: int
-    concurrency: int
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    bill_to: str | None
-    timeout: float | None
-    scale_up_timeout: float | None
-    progress: Progress | None
-    callbacks: Sequence[Callback]
-
-
-class SimilarityParams(TypedDict, total=False):
-    """Keywords of a sentence similarity call; as for :class:`EmbeddingParams`."""
-
-    model: str | None
-    dialect: str | None
-    provider: str | None
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    bill_to: str | None
-    timeout: float | None
-    scale_up_timeout: float | None
-    callbacks: Sequence[Callback]
 
 
 class Embeddings:
@@ -137,6 +65,45 @@ class Embeddings:
             APIError: The request failed.
         """
         return _only(self._run(_create(self._core, _one(text), params, self._root)))
+
+    def sparse(self, texts: str | Sequence[str], **params: Unpack[TEIParams]) -> list[SparseVector]:
+        """Return one sparse vector per text, in order, e.g. of a SPLADE.
+
+        For TEI (``/embed_sparse``) and for ``LocalModels(tasks={"embed-sparse": ...})``.
+
+        Args:
+            texts: One text, or several. None at all gives an empty list, and no request.
+            **params: See :class:`TEIParams`.
+
+        Raises:
+            UnsupportedTaskError: The router and providers do not serve it; nothing was sent.
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: A request failed; see :meth:`create`.
+        """
+        found: list[SparseVector] = self._run(_embed(self._core, texts, params, "/embed_sparse"))
+        return found
+
+    def tokens(
+        self, texts: str | Sequence[str], **params: Unpack[TEIParams]
+    ) -> list[NDArray[np.float32]]:
+        """Return the vectors of the tokens of each text, in order: shape ``(tokens, d)`` each.
+
+        For TEI (``/embed_all``) and for ``LocalModels(tasks={"embed-all": ...})``. Tokens that
+        the model adds, such as ``[CLS]``, are among them.
+
+        Args:
+            texts: One text, or several. None at all gives an empty list, and no request.
+            **params: See :class:`TEIParams`.
+
+        Raises:
+            UnsupportedTaskError: The router and providers do not serve it; nothing was sent.
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: A request failed; see :meth:`create`.
+        """
+        found: list[NDArray[np.float32]] = self._run(
+            _embed(self._core, texts, params, "/embed_all")
+        )
+        return found
 
     def similarity(
         self, source: str, sentences: Sequence[str], **params: Unpack[SimilarityParams]
@@ -210,6 +177,42 @@ class AsyncEmbeddings:
         """
         return _only(await self._run(_create(self._core, _one(text), params, self._root)))
 
+    async def sparse(
+        self, texts: str | Sequence[str], **params: Unpack[TEIParams]
+    ) -> list[SparseVector]:
+        """Return one sparse vector per text, in order; see :meth:`Embeddings.sparse`.
+
+        Args:
+            texts: One text, or several.
+            **params: See :class:`TEIParams`.
+
+        Raises:
+            UnsupportedTaskError: The router and providers do not serve it; nothing was sent.
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: A request failed; see :meth:`Embeddings.create`.
+        """
+        flow = _embed(self._core, texts, params, "/embed_sparse")
+        found: list[SparseVector] = await self._run(flow)
+        return found
+
+    async def tokens(
+        self, texts: str | Sequence[str], **params: Unpack[TEIParams]
+    ) -> list[NDArray[np.float32]]:
+        """Return the vectors of the tokens of each text; see :meth:`Embeddings.tokens`.
+
+        Args:
+            texts: One text, or several.
+            **params: See :class:`TEIParams`.
+
+        Raises:
+            UnsupportedTaskError: The router and providers do not serve it; nothing was sent.
+            InvalidSettingError: An argument is refused; nothing was sent.
+            APIError: A request failed; see :meth:`Embeddings.create`.
+        """
+        flow = _embed(self._core, texts, params, "/embed_all")
+        found: list[NDArray[np.float32]] = await self._run(flow)
+        return found
+
     async def similarity(
         self, source: str, sentences: Sequence[str], **params: Unpack[SimilarityParams]
     ) -> NDArray[np.float32]:
@@ -248,6 +251,24 @@ def _create(
     )
 
 
+def _embed(core: Core, texts: str | Sequence[str], params: TEIParams, path: str) -> Flow[list[Any]]:
+    """Check everything, then return the flow that asks TEI's route *path*."""
+    found = check_texts(texts)
+    given, provider, _ = _common(core, dict(params), TEIParams)
+    from shared_core.embeddings import tei
+
+    route = tei.address(core.settings.base_url, path, provider)
+    return tei.embed(
+        core,
+        EmbeddingOptions(route=route, **given),
+        found,
+        path,
+        single=isinstance(texts, str),
+        progress=params.get("progress"),
+        callbacks=params.get("callbacks") or (),
+    )
+
+
 def _compare(
     core: Core, source: str, sentences: Sequence[str], params: SimilarityParams, root: bool
 ) -> Flow[Any]:
@@ -262,9 +283,6 @@ def _compare(
 
 def _options(core: Core, params: dict[str, Any], root: bool = False) -> EmbeddingOptions:
     given, provider, dialect = _common(core, params, EmbeddingParams)
-    for name in ("batch_size", "concurrency"):
-        if given.get(name, ...) is None:
-            del given[name]
     base_url = core.settings.base_url
     found = options(base_url, provider=provider, dialect=dialect, root=root, **given)
     return directed(found, core.settings)
@@ -281,6 +299,9 @@ def _common(
             raise unknown_keyword(name, known.__optional_keys__)
     for name in ("progress", "callbacks"):
         params.pop(name, None)
+    for name in ("batch_size", "concurrency"):
+        if params.get(name, ...) is None:
+            del params[name]
     defaults = core.defaults
     provider = params.pop("provider", None) or defaults.provider
     dialect = params.pop("dialect", None)

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from shared_core.embeddings import vectors
-from shared_core.embeddings.types import EmbeddingUsage
+from shared_core.embeddings.types import EmbeddingUsage, SparseVector
 from shared_core.errors import (
     APIResponseValidationError,
     from_error_object,
@@ -28,6 +30,8 @@ from shared_core.wire.messages import WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from shared_core.embeddings.types import Matrix
+
+T = TypeVar("T")
 
 _REQUEST_IDS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 """Headers that carry the id of an exchange, best first (protocol reference, 1.5)."""
@@ -193,6 +197,70 @@ def parse_scores(
         raise answer.refuse(str(exc)) from None
     row: Matrix = scores[0]
     return row
+
+
+def parse_sparse(
+    response: WireResponse,
+    *,
+    request: WireRequest,
+    count: int,
+    hide: Callable[[str], str] = redact,
+) -> list[SparseVector]:
+    """Return the sparse vectors of an answer in TEI's form, ``[[{"index", "value"}]]``.
+
+    Arguments and errors are those of :func:`parse_scores`.
+    """
+
+    def sparse(entries: Any) -> SparseVector:
+        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+            raise vectors.NotVectorsError("a sparse vector is not a list of objects")
+        places = [item.get("index") for item in entries]
+        if not all(_is_place(place) for place in places) or len(set(places)) < len(places):
+            raise vectors.NotVectorsError("the indices of a sparse vector are not places")
+        values = vectors.stack([[item.get("value") for item in entries]])[0] if entries else []
+        return SparseVector(np.array(places, np.int64), np.array(values, np.float32))
+
+    return _each(_Answer(response, request, hide), count, sparse, lambda vector: vector.values)
+
+
+def parse_tokens(
+    response: WireResponse,
+    *,
+    request: WireRequest,
+    count: int,
+    hide: Callable[[str], str] = redact,
+) -> list[Matrix]:
+    """Return the token vectors of an answer in TEI's form, ``[[[f, ...], ...], ...]``.
+
+    Arguments and errors are those of :func:`parse_scores`.
+    """
+
+    def matrix(rows: Any) -> Matrix:
+        if vectors.depth(rows) != 2 or not rows[0]:
+            raise vectors.NotVectorsError("an entry of the answer is not a vector per token")
+        return vectors.stack(rows)
+
+    return _each(_Answer(response, request, hide), count, matrix, lambda rows: rows)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _each(
+    answer: _Answer, count: int, read: Callable[[Any], T], numbers: Callable[[T], Matrix]
+) -> list[T]:
+    data = answer.json()
+    try:
+        if not isinstance(data, list):
+            raise vectors.NotVectorsError("the body is not a list with an entry per text")
+        _check_count(len(data), count, "entries")
+        found = [read(entry) for entry in data]
+        if not all(np.isfinite(numbers(each)).all() for each in found):
+            raise vectors.NotVectorsError("a vector holds NaN or infinite numbers")
+    except vectors.NotVectorsError as exc:
+        raise answer.refuse(str(exc)) from None
+    return found
 
 
 def _read(answer: _Answer, count: int, pooling: str | None) -> vectors.Numbers:

@@ -41,6 +41,31 @@ class EmbeddingUsage:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseVector:
+    """A vector most of whose numbers are 0: the others, with their places.
+
+    Attributes:
+        indices: Places of the numbers, int64; with most models the ids of tokens.
+        values: The numbers, float32, none of them 0.
+    """
+
+    indices: NDArray[np.int64]
+    values: Matrix
+
+    def todict(self) -> dict[int, float]:
+        """Return place -> number, as Python's own."""
+        return dict(zip(self.indices.tolist(), self.values.tolist(), strict=True))
+
+    def dot(self, other: SparseVector) -> float:
+        """Return the dot product, by which such vectors are compared."""
+        there = other.todict()
+        return float(sum(value * there.get(at, 0.0) for at, value in self.todict().items()))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EmbeddingResult:
     """Vectors in the order of the texts, and how they came about.

@@ -16,6 +16,9 @@ MEDIA_TOKENS = 1500
 ANSWER_TOKENS = 4096
 """For estimates: length of an answer to a call that sets no ``max_tokens``."""
 
+_WITHOUT_ANSWER = ("embeddings", "sparse_embeddings", "token_embeddings")
+"""Operations that are billed for their input only."""
+
 
 def likely_tokens(request: WireRequest, answer_tokens: float) -> tuple[float, float]:
     """Return the likely tokens of prompt and answer, rather too many than too few.
@@ -26,7 +29,7 @@ def likely_tokens(request: WireRequest, answer_tokens: float) -> tuple[float, fl
     """
     body = request.json if isinstance(request.json, Mapping) else {}
     put_in = _tokens(body) if body else len(request.content or b"") / CHARACTERS_PER_TOKEN
-    if request.operation == "embeddings":
+    if request.operation in _WITHOUT_ANSWER:
         return put_in, 0.0
     asked = _positive(body.get("max_tokens")) or _positive(body.get("max_completion_tokens"))
     count = _positive(body.get("n")) or 1.0

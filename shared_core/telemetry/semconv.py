@@ -23,8 +23,10 @@ OPERATIONS = {
     "feature-extraction": "embeddings",
     "feature_extraction": "embeddings",
     "responses": "chat",
+    "sparse_embeddings": "embeddings",
     "text-generation": "text_completion",
     "text_generation": "text_completion",
+    "token_embeddings": "embeddings",
 }
 """Our operations -> theirs. Other operations have no convention and make no span."""
 

@@ -144,7 +144,9 @@ def test_servers_page(
 
 
 def test_other_routes(server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.on("*", json_reply([[{"index": 3, "value": 0.5}]]))
+    server.on("*", json_reply([[{"label": "same", "score": 0.5}]]))
+    server.on("/embed_sparse", json_reply([[{"index": 3, "value": 0.5}]]))
+    server.on("/embed_all", json_reply([[[0.5, 1.0], [0.5, 2.0]]]))
     run(programs("servers.md")[2], server.url, tmp_path, monkeypatch)
     assert {item.path: item.json() for item in server.requests} == {
         "/embed_sparse": {"inputs": ["a cat"]},

@@ -201,10 +201,11 @@ def test_estimates_are_careful() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10**6}}
     assert 1500 < tokens(messages=[{"role": "user", "content": [image]}]) < 2000
     assert budget.estimate(request("org/unknown")) is None
-    embedding = WireRequest(
-        url="https://h", json={"inputs": ["a" * 300]}, operation="embeddings", model="org/m"
-    )
-    assert (budget.estimate(embedding) or 0) * 1e6 == pytest.approx(100, abs=10)
+    for operation in ("embeddings", "sparse_embeddings", "token_embeddings"):
+        embedding = WireRequest(
+            url="https://h", json={"inputs": ["a" * 300]}, operation=operation, model="org/m"
+        )
+        assert (budget.estimate(embedding) or 0) * 1e6 == pytest.approx(100, abs=10)
 
 
 @pytest.mark.parametrize("odd", [-1, 0, "many", None, True, float("inf"), float("nan"), [5]])
