@@ -131,7 +131,7 @@ def task_model(
 
     def load() -> TaskModel:
         module, _, name = row.runner.partition(":")
-        runner: type[TaskModel] = getattr(
+        runner: Callable[[str, Path, LocalModels], TaskModel] = getattr(
             importlib.import_module(f"shared_core.local.torch.{module}"), name
         )
         return runner(task, _folder(source, models, settings), models)

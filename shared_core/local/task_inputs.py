@@ -11,6 +11,9 @@ from shared_core.local.task_table import Inputs
 from shared_core.media.kinds import sniff
 from shared_core.media.output import Media
 
+_TEI_OTHERS = ("inputs", "parameters", "model")
+"""Fields of TEI's requests that are no parameters."""
+
 _SHORTEST_FILE = 32
 """Bytes of the shortest text in base64 that is looked at as a file: no format has less."""
 
@@ -26,11 +29,19 @@ def read(call: LocalCall, kind: Inputs) -> tuple[Any, dict[str, Any]]:
         content = call.request.content or b""
         if kind in ("image", "sound", "video"):
             return content, {}
-        if kind in ("anything",):
+        if kind in ("images", "anything"):
             return _media(content), {}
         raise call.bad("The task reads JSON, and was given a file.", "inputs")
     body = call.body()
-    return _READERS[kind](call, body), body.get("parameters") or {}
+    parameters = body.get("parameters") or {}
+    if kind == "texts":  # of TEI, whose parameters stand beside the inputs
+        rest = {name: body[name] for name in body if name not in _TEI_OTHERS}
+        parameters = {**rest, **parameters}
+    return _READERS[kind](call, body), parameters
+
+
+def _texts(call: LocalCall, body: dict[str, Any]) -> list[str]:
+    return call.texts(body.get("inputs"), "inputs")
 
 
 def _text(call: LocalCall, body: dict[str, Any]) -> str:
@@ -137,9 +148,11 @@ def _media(content: bytes, told: str | None = None) -> Media:
 
 _READERS: dict[Inputs, Callable[[LocalCall, dict[str, Any]], Any]] = {
     "text": _text,
+    "texts": _texts,
     "table": _table,
     "question": _question,
     "image": _file,
+    "images": _anything,
     "image question": _image_question,
     "sound": _file,
     "video": _file,

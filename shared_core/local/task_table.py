@@ -11,9 +11,11 @@ from typing import Literal
 
 Inputs = Literal[
     "text",
+    "texts",
     "question",
     "table",
     "image",
+    "images",
     "image question",
     "sound",
     "video",
@@ -28,7 +30,8 @@ class TaskRow:
 
     Attributes:
         inputs: What it reads.
-        runner: Module and class in ``shared_core.local.torch`` that run its model.
+        runner: Module in ``shared_core.local.torch`` and class that runs its model, or a function
+            that returns what does.
     """
 
     inputs: Inputs
@@ -37,6 +40,9 @@ class TaskRow:
 
 RANKING = "text-ranking"
 """Has a route of its own, and runs in sentence-transformers."""
+
+SPARSE, TOKENS = "embed-sparse", "embed-all"
+"""TEI's further embeddings: sparse vectors, and one vector per token."""
 
 _TEXT = TaskRow("text", "text_tasks:TextTask")
 _IMAGE = TaskRow("image", "image_tasks:ImageTask")
@@ -53,6 +59,8 @@ TABLE: dict[str, TaskRow] = {
     "text2text-generation": _TEXT,
     "question-answering": TaskRow("question", "question_answering:QuestionAnswering"),
     "table-question-answering": TaskRow("table", "table_questions:TableQuestions"),
+    SPARSE: TaskRow("texts", "text_vectors:SparseVectors"),
+    TOKENS: TaskRow("texts", "text_vectors:TokenVectors"),
     "image-classification": _IMAGE,
     "zero-shot-image-classification": _IMAGE,
     "object-detection": _IMAGE,
@@ -64,6 +72,7 @@ TABLE: dict[str, TaskRow] = {
     "visual-question-answering": TaskRow("image question", "visual_question:VisualQuestion"),
     "document-question-answering": TaskRow("image question", "document_question:DocumentQuestion"),
     "video-classification": TaskRow("video", "video_tasks:VideoClassification"),
+    "image-feature-extraction": TaskRow("images", "image_vectors:image_vectors"),
     "audio-classification": _SOUND,
     "automatic-speech-recognition": _SOUND,
     "text-to-speech": _SPEECH,
@@ -104,6 +113,7 @@ WITHOUT_PIPELINE = frozenset(
 
 _MODALITIES: dict[Inputs, list[str]] = {
     "image": ["image"],
+    "images": ["image"],
     "image question": ["image", "text"],
     "sound": ["audio"],
     "video": ["video"],

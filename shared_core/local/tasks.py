@@ -9,7 +9,15 @@ from shared_core.local.custom import LocalTask
 from shared_core.local.loading import reranker, task_model
 from shared_core.local.models import names_of
 from shared_core.local.task_inputs import read
-from shared_core.local.task_table import CUSTOM, PIPELINE, RANKING, TABLE, WITHOUT_PIPELINE
+from shared_core.local.task_table import (
+    CUSTOM,
+    PIPELINE,
+    RANKING,
+    SPARSE,
+    TABLE,
+    TOKENS,
+    WITHOUT_PIPELINE,
+)
 
 
 def check_model(call: LocalCall, task: str, asked: object) -> None:
@@ -27,8 +35,16 @@ def check_model(call: LocalCall, task: str, asked: object) -> None:
 
 def task(call: LocalCall) -> Any:
     """Answer ``/models/{model}``: the task is that of the request."""
+    return run(call, call.request.operation)
+
+
+def run(call: LocalCall, asked: str) -> Any:
+    """Answer a request with the model of the task *asked*.
+
+    Raises:
+        UnsupportedFeatureError: There is none.
+    """
     request = call.request
-    asked = request.operation
     if asked not in call.models.tasks:
         named = "FOLDER or 'org/name'"
         if asked in WITHOUT_PIPELINE:
@@ -45,6 +61,16 @@ def task(call: LocalCall) -> Any:
     model = task_model(call.models, asked, row, call.settings)
     call.headers[DEVICE_HEADER] = model.device
     return model.run(inputs, parameters)
+
+
+def sparse_embeddings(call: LocalCall) -> Any:
+    """Answer ``/embed_sparse``: one ``[{"index", "value"}]`` per text."""
+    return run(call, SPARSE)
+
+
+def token_embeddings(call: LocalCall) -> Any:
+    """Answer ``/embed_all``: per text, one vector per token."""
+    return run(call, TOKENS)
 
 
 def ranking(call: LocalCall) -> list[dict[str, Any]]:

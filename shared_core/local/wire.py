@@ -1,9 +1,10 @@
 """Wires that answer in this process: the same requests, the same shapes, no socket.
 
 Routes, by the end of the path: ``/chat/completions``, ``/pipeline/feature-extraction``,
-``/pipeline/sentence-similarity``, ``/embed``, ``/similarity``, ``/embeddings``, ``/rerank``,
-``/v1/models``, and the tasks of hf-inference, which the request itself names. Everything else is
-refused with an error that says so. Nothing is sent anywhere, whatever the URL.
+``/pipeline/sentence-similarity``, ``/embed``, ``/embed_all``, ``/embed_sparse``, ``/similarity``,
+``/embeddings``, ``/rerank``, ``/v1/models``, and the tasks of hf-inference, which the request
+itself names. Everything else is refused with an error that says so. Nothing is sent anywhere,
+whatever the URL.
 """
 
 from __future__ import annotations
@@ -287,6 +288,8 @@ _POST: dict[str, _Handler] = {
     "/similarity": sentence_similarity,
     "/embeddings": openai_embeddings,
     "/embed": feature_extraction,
+    "/embed_all": tasks.token_embeddings,
+    "/embed_sparse": tasks.sparse_embeddings,
     "/rerank": tasks.ranking,
 }
 _STREAMS: dict[_Handler, Callable[[LocalCall], Source]] = {

@@ -1,4 +1,4 @@
-"""Folders of tiny models of tables, with random weights."""
+"""Folders of tiny models of tables, sparse vectors and token vectors, with random weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.torch_models import minilm_folder
+from tests.helpers.torch_models import minilm_folder, write_random
 
 
 def write_tapas(folder: Path, *, aggregates: bool = True) -> Path:
@@ -75,3 +75,39 @@ def write_tapex(folder: Path) -> Path:
     model.generation_config = transformers.GenerationConfig(max_new_tokens=9, **ends)
     model.save_pretrained(folder)
     return folder
+
+
+def write_splade(folder: Path) -> Path:
+    """Write a SPLADE with a prompt of its own."""
+    from sentence_transformers import SparseEncoder
+
+    base = write_random(folder / "base", "ForMaskedLM")
+    model = SparseEncoder(str(base), device="cpu", prompts={"query": "", "find": "find: "})
+    model.save_pretrained(str(folder / "splade"))
+    return folder / "splade"
+
+
+def write_colbert(folder: Path) -> Path:
+    """Write a late-interaction model whose queries have another prompt than documents."""
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+
+    base = write_random(folder / "base", "Model")
+    torch.manual_seed(0)
+    prompts = {"query": "query: ", "document": ""}
+    model = MultiVectorEncoder(str(base), device="cpu", prompts=prompts)
+    model.save_pretrained(str(folder / "colbert"))
+    return folder / "colbert"
+
+
+def write_clip_encoder(folder: Path) -> Path:
+    """Write a CLIP as a folder of sentence-transformers, with vectors of length 1."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize
+
+    from tests.helpers.media_models import write_clip
+
+    model = SentenceTransformer(str(write_clip(folder / "base")), device="cpu")
+    model.append(Normalize())
+    model.save_pretrained(str(folder / "clip"))
+    return folder / "clip"

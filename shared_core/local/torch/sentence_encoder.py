@@ -70,23 +70,35 @@ class SentenceEncoder:
         import numpy as np
 
         with self._lock, computing("sentence-transformers"):
-            count = self._count([prompt + text for text in texts], truncate)
+            put_in = [prompt + text for text in texts]
+            count = count_tokens(self._model, put_in, truncate=truncate)
             with cut_at(self._model.tokenizer, direction):
                 vectors = self._model.encode(
                     list(texts), prompt=prompt, show_progress_bar=False, convert_to_numpy=True
                 )
         return np.ascontiguousarray(vectors, dtype=np.float32), count
 
-    def _count(self, texts: list[str], truncate: bool) -> int:
-        tokenizer: Any = self._model.tokenizer
-        limit = self._model.max_seq_length
-        if callable(tokenizer):
-            found: Any = tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False)
-            lengths = [len(ids) for ids in found["input_ids"]]
-        else:  # of static embeddings: the Rust tokenizer itself
-            lengths = [len(tokenizer.encode(text).ids) for text in texts]
-        if limit is None:
-            return sum(lengths)
-        if not truncate and max(lengths) > limit:
-            raise too_long(max(lengths), limit)
-        return sum(min(length, limit) for length in lengths)
+
+def count_tokens(model: Any, texts: list[str], *, truncate: bool) -> int:
+    """Return how many tokens a model of sentence-transformers reads of *texts*.
+
+    Args:
+        model: The model.
+        texts: At least one, with their prompts.
+        truncate: Whether what is too long is cut.
+
+    Raises:
+        ContextLengthError: A text is above the limit and *truncate* is False.
+    """
+    tokenizer: Any = model.tokenizer
+    limit = model.max_seq_length
+    if callable(tokenizer):
+        found: Any = tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False)
+        lengths = [len(ids) for ids in found["input_ids"]]
+    else:  # of static embeddings: the Rust tokenizer itself
+        lengths = [len(tokenizer.encode(text).ids) for text in texts]
+    if limit is None:
+        return sum(lengths)
+    if not truncate and max(lengths) > limit:
+        raise too_long(max(lengths), limit)
+    return sum(min(length, limit) for length in lengths)

@@ -37,7 +37,7 @@ class TaskModel(ABC):
     def __init__(self, task: str, folder: Path, models: LocalModels) -> None:
         self._task = task
         _, device, reading, weights = prepare(self.library, folder, models)
-        with loading(folder, self.library):
+        with loading(folder, self._package()):
             self._load(LocalParts(folder, device, reading, weights))
         self._lock = threading.Lock()
 
@@ -59,7 +59,7 @@ class TaskModel(ABC):
             BadRequestError: The model cannot do it with this input and these parameters.
             InternalServerError: The model failed, e.g. for want of memory.
         """
-        with self._lock, computing(self.library):
+        with self._lock, computing(self._package()):
             try:
                 found = self._answer(inputs, dict(parameters))
             except self._refusals() as exc:
@@ -67,6 +67,9 @@ class TaskModel(ABC):
                     f"{self._task} cannot be done with these arguments: {exc}", status_code=400
                 ) from exc
             return answer(found)
+
+    def _package(self) -> str:
+        return self.library.replace("_", "-")
 
     @abstractmethod
     def _load(self, parts: LocalParts) -> None:

@@ -145,6 +145,11 @@ def _samples(media: Any) -> Any:
     return samples(media.content, 16_000).tolist()
 
 
+def _dense(entries: list[dict[str, Any]]) -> list[float]:
+    found = {entry["index"]: entry["value"] for entry in entries}
+    return [found.get(at, 0.0) for at in range(max(found) + 1)]
+
+
 def _images() -> list[str]:
     files = [png(_image(seed)).content for seed in (1, 2)]
     return ["data:image/png;base64," + base64.b64encode(file).decode() for file in files]
@@ -191,6 +196,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Any], Any]]] = {
         text_models.write_tapas,
         lambda tasks: tasks.table_question_answering("How old is Ada?", AGES, sequential=True),
     ),
+    "embed-sparse": (
+        text_models.write_splade,
+        lambda tasks: _dense(tasks.call("embed-sparse", TEXTS[2])[0]),
+    ),
+    "embed-all": (text_models.write_colbert, lambda tasks: tasks.call("embed-all", TEXTS)),
     "text-to-speech": (
         lambda folder: speech_models.write_vits(folder, noise=0.0),
         lambda tasks: _samples(tasks.text_to_speech("the dome opens")),
@@ -274,6 +284,23 @@ def test_a_vocoder_is_where_its_model_is(tmp_path: Path) -> None:
     with RouterClient(local=LocalModels(tasks=tasks, device=DEVICE)) as client:
         spoken = client.tasks.text_to_speech("the dome", extra_parameters=given)
     assert len(_samples(spoken)) >= 32
+
+
+def test_vectors_of_images(tmp_path: Path) -> None:
+    tasks = {"image-feature-extraction": text_models.write_clip_encoder(tmp_path)}
+    cpu, there = _both(
+        lambda client: client.tasks.call("image-feature-extraction", file=_image()), tasks=tasks
+    )
+    assert _same(there, cpu)
+    assert cpu
+
+
+@pytest.mark.parametrize(("task", "case"), vision_cases.KINDS)
+def test_other_kinds_of_models(task: str, case: vision_cases.Case, tmp_path: Path) -> None:
+    write, ask = case
+    cpu, there = _both(lambda client: ask(client.tasks), tasks={task: write(tmp_path / "model")})
+    assert _same(there, cpu)
+    assert cpu
 
 
 def test_letters_of_speech(tmp_path: Path) -> None:
