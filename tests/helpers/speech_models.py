@@ -164,6 +164,19 @@ def _fill_codebooks(codec: Any) -> None:
         layer.codebook.embed.normal_()
 
 
+def write_encodec(folder: Path) -> Path:
+    """Write an EnCodec."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    model = transformers.EncodecModel(transformers.EncodecConfig(**_codec(2)))
+    _fill_codebooks(model)
+    model.save_pretrained(folder)
+    transformers.EncodecFeatureExtractor(sampling_rate=RATE).save_pretrained(folder)
+    return folder
+
+
 def write_musicgen(folder: Path, channels: int = 1) -> Path:
     """Write a MusicGen of one or two channels."""
     import torch

@@ -55,6 +55,8 @@ def wav(sound: Any, rate: int) -> Media:
     Raises:
         ValueError: It is empty, or holds what is no number.
     """
+    if hasattr(sound, "detach"):  # of PyTorch, on whatever device
+        sound = sound.detach().cpu().double()
     numbers = np.atleast_2d(np.asarray(sound, np.float64))
     if not numbers.size:
         raise ValueError("the model made no sound")

@@ -129,3 +129,29 @@ def test_an_answer_that_json_has_no_form_for_is_an_error(folder: Path, image: An
     with RouterClient(local=LocalModels(tasks={TASK: LocalTask(folder, load, odd)})) as client:
         with pytest.raises(InternalServerError, match="a object, for which JSON has no form"):
             client.tasks.call(TASK, "a")
+
+
+def test_the_codec_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+    import torch
+    import transformers
+
+    from shared_core.local.torch.sound import samples, wav
+    from tests.helpers import speech_models
+    from tests.helpers.servers import ROOT
+
+    folder = speech_models.write_encodec(tmp_path / "encodec")
+    monkeypatch.chdir(tmp_path)
+    sound = wav(np.sin(np.arange(4000) / 20) / 2, speech_models.RATE)
+    sound.save("speech.wav")
+    page = (ROOT / "docs" / "local.md").read_text(encoding="utf-8")
+    code = page.partition("<!-- local task: audio-to-audio -->\n```python\n")[2].partition("```")[0]
+    assert "facebook/encodec_24khz" in code
+    exec(code.replace("facebook/encodec_24khz", str(folder)), {})
+    model = transformers.EncodecModel.from_pretrained(folder).eval()
+    heard = torch.tensor(samples(sound.content, speech_models.RATE))[None, None]
+    with torch.inference_mode():
+        expected = model(heard).audio_values[0, 0].numpy()
+    found = samples(Path("decoded.wav").read_bytes(), speech_models.RATE)
+    assert found == pytest.approx(np.clip(expected, -1, 1), abs=1e-4)
+    assert np.ptp(found) > 0.01
