@@ -95,7 +95,7 @@ class ClientBase:
             hub_url: The Hub, default ``https://huggingface.co``.
             endpoints_url: The control plane of Inference Endpoints, default
                 ``https://api.endpoints.huggingface.cloud``.
-            proxy: Proxy URL.
+            proxy: Proxy URL, for every address; by default those of the environment.
             tls: Certificates and TLS versions.
             limits: Size and connection limits.
             http_client: An httpx client of your own; never closed by us.

@@ -9,20 +9,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from shared_core.config.no_proxy import bypasses_proxy
-from shared_core.config.secrets import (
-    HiddenHeaders,
-    HiddenURL,
-    Secret,
-    TokenSource,
-    unwrap,
-)
+from shared_core.config.proxies import Proxies, proxies_of
+from shared_core.config.secrets import HiddenHeaders, HiddenURL, Secret, TokenSource, unwrap
 from shared_core.config.validate import (
     check_base_url,
     check_header,
     check_header_value,
     check_timeout,
-    check_url,
     is_hf_host,
     origin_of,
 )
@@ -47,7 +40,6 @@ DEFAULT_TIMEOUT: Final = 300.0
 DEFAULT_CONNECT_TIMEOUT: Final = 10.0
 """Seconds to wait for a connection (protocol.md 9.4)."""
 
-PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _UNSET: Any = object()
 
 
@@ -148,7 +140,7 @@ class Settings:
         default_headers: Sent with every call, where :meth:`at_home` says so.
         user_agent: The whole ``User-Agent``.
         bill_to: Organisation that pays (``X-HF-Bill-To``).
-        proxy: Proxy with its credentials.
+        proxies: Which proxy leads to which address.
         tls: Certificates and versions.
         limits: Size and connection limits.
         sources: Setting name -> where the value came from.
@@ -163,7 +155,7 @@ class Settings:
     default_headers: HiddenHeaders = field(default_factory=HiddenHeaders)
     user_agent: str = "hfrouter"
     bill_to: str | None = None
-    proxy: HiddenURL | None = None
+    proxies: Proxies = field(default_factory=Proxies)
     tls: TLSSettings = field(default_factory=TLSSettings)
     limits: Limits = field(default_factory=Limits)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -199,9 +191,9 @@ class Settings:
             default_headers: Sent with every call.
             user_agent: Put before our own.
             bill_to: Else ``HF_BILL_TO``.
-            proxy: URL, maybe with credentials; else ``HTTPS_PROXY`` (``HTTP_PROXY`` for
-                http) or ``ALL_PROXY``, unless ``NO_PROXY`` names the host of ``base_url`` or
-                that is this machine.
+            proxy: URL, maybe with credentials, for every address; else ``HTTPS_PROXY``
+                (``HTTP_PROXY`` for http) or ``ALL_PROXY``, for each address that is not this
+                machine and that ``NO_PROXY`` does not name.
             tls: Certificates and versions.
             limits: Size and connection limits.
             env: Environment; ``os.environ`` when None, read now.
@@ -232,6 +224,9 @@ class Settings:
         connect = DEFAULT_CONNECT_TIMEOUT if connect_timeout is _UNSET else connect_timeout
         if connect_timeout is _UNSET and not isinstance(timeout, int | float):
             connect = getattr(timeout, "connect", connect)
+        proxies = proxies_of(proxy, around)
+        found.sources["proxy"] = proxies.source
+        proxies.toward(*origin_of(url))  # a bad one is refused before the first call
         return cls(
             token=api_key if isinstance(api_key, TokenSource) else TokenSource(api_key, env=env),
             base_url=url,
@@ -242,11 +237,17 @@ class Settings:
             default_headers=_headers(default_headers),
             user_agent=_user_agent(user_agent),
             bill_to=payer,
-            proxy=_proxy(proxy, url, found),
+            proxies=proxies,
             tls=_typed("tls", tls, TLSSettings),
             limits=_typed("limits", limits, Limits),
             sources=MappingProxyType(found.sources),
         )
+
+    @property
+    def proxy(self) -> HiddenURL | None:
+        """The proxy on the way to ``base_url``, with its credentials, or None."""
+        found = self.proxies.toward(*origin_of(self.base_url))
+        return None if found is None else found.url
 
     def token_for(self, url: str, *, required: bool = False) -> Secret | None:
         """Return the token for a request to *url*, or None where none may or need be sent.
@@ -299,8 +300,7 @@ class Settings:
 
     def redact(self, text: str) -> str:
         """Return *text* without the token, the proxy's password and default headers."""
-        text = self.default_headers.redact(self.token.redact(text))
-        return text if self.proxy is None else self.proxy.redact(text)
+        return self.proxies.redact(self.default_headers.redact(self.token.redact(text)))
 
     def describe_sources(self) -> dict[str, str]:
         """Return setting name -> where its value came from, the token included once known."""
@@ -347,10 +347,6 @@ class _Found:
         self.sources[name] = "default"
         return default
 
-    def first(self, name: str, argument: Any, variables: tuple[str, ...]) -> Any:
-        set_ones = [variable for variable in variables if self.env.get(variable, "").strip()]
-        return self.pick(name, argument, set_ones[0] if set_ones else "", None)
-
     def source(self, name: str) -> str | None:
         source = self.sources[name]
         return None if source == "default" else source
@@ -379,36 +375,6 @@ def _user_agent(prefix: str | None) -> str:
     if not prefix:
         return own
     return f"{check_header_value(prefix, setting='user_agent')} {own}"
-
-
-def _proxy(given: str | HiddenURL | None, base_url: str, found: _Found) -> HiddenURL | None:
-    """Return the proxy of the argument, else of the environment as curl reads it."""
-    if isinstance(given, HiddenURL):
-        found.sources["proxy"] = "argument"
-        checked = _proxy_url(unwrap(given), "argument")
-        return given if checked == given else checked
-    scheme, host, port = origin_of(base_url)
-    exempt = found.env.get("no_proxy") or found.env.get("NO_PROXY") or ""
-    if given or bypasses_proxy(host, port, exempt):
-        variables: tuple[str, ...] = ()
-    else:
-        variables = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
-        if "REQUEST_METHOD" in found.env:  # CGI: HTTP_PROXY may be a header of the visitor
-            variables = tuple(name for name in variables if name != "HTTP_PROXY")
-    value = found.first("proxy", given, variables)
-    if value is None:
-        return None
-    source = found.source("proxy")
-    if "://" not in value and source != "argument":
-        value = f"http://{value}"
-    return _proxy_url(value, source)
-
-
-def _proxy_url(value: object, source: str | None) -> HiddenURL:
-    """Return *value* as the address of a proxy; it is never shown with its credentials."""
-    return HiddenURL(
-        check_url(value, setting="proxy", source=source, schemes=PROXY_SCHEMES, credentials=True)
-    )
 
 
 def _typed(name: str, value: Any, kind: type[Any]) -> Any:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NoReturn
 
 import httpx
 
+from shared_core.config.proxies import Proxies
 from shared_core.config.settings import Settings
 from shared_core.errors import APIError
 from shared_core.wire.answer import Collector, is_event_stream, next_hop
@@ -31,7 +33,7 @@ from shared_core.wire.streams import AsyncHTTPStream, HTTPStream, async_reader_f
 from shared_core.wire.tls import context_for
 from shared_core.wire.transport.async_pool import AsyncHTTPTransport
 from shared_core.wire.transport.options import DEADLINE, PoolOptions
-from shared_core.wire.transport.route import PUBLIC_ONLY, parse_proxy
+from shared_core.wire.transport.route import PUBLIC_ONLY, Origin, Proxy, parse_proxy
 from shared_core.wire.transport.sync_pool import HTTPTransport
 
 _HTTPX_OWN = frozenset({"accept", "accept-encoding", "connection", "user-agent"})
@@ -42,20 +44,23 @@ _inherited: list[Any] = []
 
 
 def pool_options(settings: Settings) -> PoolOptions:
-    """Return what the pools need to know of *settings*.
-
-    Raises:
-        InvalidSettingError: The proxy is of a kind that cannot be used.
-    """
+    """Return what the pools need to know of *settings*."""
     limits = settings.limits
-    proxy = None if settings.proxy is None else settings.proxy.get_secret_value()
     return PoolOptions(
         ssl_context=lambda: context_for(settings.tls),
         max_connections=limits.max_connections,
         keepalive=limits.keepalive_seconds,
         max_header_bytes=limits.max_header_bytes,
-        proxy=parse_proxy(proxy, settings.sources.get("proxy")),
+        proxy_toward=_proxy_toward(settings.proxies) if settings.proxies else None,
     )
+
+
+def _proxy_toward(proxies: Proxies) -> Callable[[Origin], Proxy | None]:
+    def toward(origin: Origin) -> Proxy | None:
+        found = proxies.toward(origin.scheme.decode("ascii"), origin.host, origin.port)
+        return None if found is None else parse_proxy(found.url.get_secret_value(), found.source)
+
+    return toward
 
 
 # --- requests ---------------------------------------------------------------------------

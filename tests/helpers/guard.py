@@ -56,6 +56,7 @@ def _is_loopback(address: Any) -> bool:
     if host in ("localhost", ""):
         return True
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        found = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    return found.is_loopback or found.is_unspecified  # a socket connects to 0.0.0.0 at home

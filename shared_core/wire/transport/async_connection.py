@@ -23,7 +23,7 @@ from shared_core.wire.transport.faults import (
     tls_fault,
 )
 from shared_core.wire.transport.http1 import Exchange
-from shared_core.wire.transport.route import Address, Origin, open_socket
+from shared_core.wire.transport.route import Address, Origin, Proxy, open_socket
 
 HIGH_WATER = 256 * 1024
 """Unread bytes at which reading from the socket pauses."""
@@ -37,6 +37,7 @@ class AsyncConnection(asyncio.Protocol):
         self.sock = sock
         self.pid = os.getpid()
         self.origin: Origin | None = None
+        self.proxy: Proxy | None = None
         self.served = 0
         self.idle_until = 0.0
         self.exchange: Exchange | None = None

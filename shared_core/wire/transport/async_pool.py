@@ -114,7 +114,7 @@ class AsyncConnectionPool:
     """What ``httpx.AsyncHTTPTransport`` drives, for one event loop.
 
     Args:
-        options: Limits, trust and proxy.
+        options: Limits, trust and proxies.
         loop: The running loop.
     """
 
@@ -172,7 +172,7 @@ class AsyncConnectionPool:
         exchange = Exchange(options.max_header_bytes, reused=connection.served > 0)
         connection.exchange = exchange
         connection.served += 1
-        proxy = options.proxy
+        proxy = connection.proxy
         connection.send(written(exchange, request, origin, proxy, await _joined(request.stream)))
         await connection.read_head(deadline)
         if proxy is not None and not origin.secure and exchange.status == 407:
@@ -229,7 +229,7 @@ class AsyncConnectionPool:
             self._forget(idle.popleft())
 
     async def _connect(self, origin: Origin, deadline: Deadline) -> AsyncConnection:
-        proxy = self._options.proxy
+        proxy = self._options.proxy(origin)
         limit = Deadline(deadline.at_most(deadline.connect_timeout))
         label = proxy.label if proxy else ""
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
@@ -242,7 +242,7 @@ class AsyncConnectionPool:
         else:
             refuse_private(origin)
         connection = await dial(self.loop, addresses, limit, label)
-        connection.origin = origin
+        connection.origin, connection.proxy = origin, proxy
         self._open.add(connection)
         try:
             if proxy is not None and origin.secure:
@@ -278,7 +278,7 @@ class AsyncConnectionPool:
             done.exception()  # seen, even if every caller has gone
 
     async def _tunnel(self, connection: AsyncConnection, limit: Deadline) -> None:
-        proxy, origin = self._options.proxy, connection.origin
+        proxy, origin = connection.proxy, connection.origin
         assert proxy is not None and origin is not None
         connection.exchange = exchange = Exchange(self._options.max_header_bytes)
         target, headers = connect_head(origin, proxy)
@@ -383,7 +383,7 @@ class AsyncHTTPTransport(httpx.AsyncHTTPTransport):
     """httpx's transport with our pool: everything that patches or records httpx still works.
 
     Args:
-        options: Limits, trust and proxy.
+        options: Limits, trust and proxies.
         loop: The running loop.
     """
 

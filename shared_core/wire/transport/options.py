@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpcore
 
 from shared_core.wire.deadline import Deadline
-from shared_core.wire.transport.route import Proxy
+from shared_core.wire.transport.route import Origin, Proxy
 
 DEADLINE = "hfrouter.deadline"
 """Name of the request extension that carries our :class:`Deadline`."""
@@ -20,21 +20,30 @@ BODY = "hfrouter.body"
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """Limits, trust and proxy of a pool.
+    """Limits, trust and proxies of a pool.
 
     Attributes:
         ssl_context: Gives the TLS context; called at the first secure connection.
         max_connections: Most connections at once; further calls wait in line.
         keepalive: Seconds that an idle connection is kept.
         max_header_bytes: Largest response head.
-        proxy: Proxy for every request, or None.
+        proxy_toward: Gives the proxy on the way to an origin, or None for none; asked at each new
+            connection, always with the same answer. None: there are no proxies.
     """
 
     ssl_context: Callable[[], ssl.SSLContext]
     max_connections: int = 1000
     keepalive: float = 60.0
     max_header_bytes: int = 64 * 1024
-    proxy: Proxy | None = None
+    proxy_toward: Callable[[Origin], Proxy | None] | None = None
+
+    def proxy(self, origin: Origin) -> Proxy | None:
+        """Return the proxy on the way to *origin*.
+
+        Raises:
+            InvalidSettingError: It is of a kind that cannot be used.
+        """
+        return None if self.proxy_toward is None else self.proxy_toward(origin)
 
     def idle_limit(self, keep_for: float | None) -> float:
         """Return for how many seconds a connection may be idle.

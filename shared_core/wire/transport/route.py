@@ -38,7 +38,7 @@ class Address(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port: connections are shared within one.
+    """Scheme, host and port: connections are shared within one, as is the proxy on the way.
 
     Connections that must not lead to private addresses are kept apart (``public_only``).
     """

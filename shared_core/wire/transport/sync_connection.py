@@ -23,6 +23,7 @@ from shared_core.wire.transport.http1 import Exchange
 from shared_core.wire.transport.route import (
     Address,
     Origin,
+    Proxy,
     admitted,
     literal_addresses,
     looked_up,
@@ -37,13 +38,14 @@ _live: set[Connection] = set()
 
 
 class Connection:
-    """One socket and the exchange on it."""
+    """One socket, the proxy in between, and the exchange on it."""
 
-    __slots__ = ("exchange", "idle_until", "origin", "pid", "served", "sock")
+    __slots__ = ("exchange", "idle_until", "origin", "pid", "proxy", "served", "sock")
 
-    def __init__(self, sock: socket.socket, origin: Origin) -> None:
+    def __init__(self, sock: socket.socket, origin: Origin, proxy: Proxy | None) -> None:
         self.sock = sock
         self.origin = origin
+        self.proxy = proxy
         self.pid = os.getpid()
         self.served = 0
         self.idle_until = 0.0

@@ -104,7 +104,7 @@ class ConnectionPool:
     """What ``httpx.HTTPTransport`` drives: takes httpcore requests, gives httpcore responses.
 
     Args:
-        options: Limits, trust and proxy.
+        options: Limits, trust and proxies.
     """
 
     def __init__(self, options: PoolOptions) -> None:
@@ -146,7 +146,7 @@ class ConnectionPool:
         exchange = Exchange(options.max_header_bytes, reused=connection.served > 0)
         connection.exchange = exchange
         connection.served += 1
-        proxy = options.proxy
+        proxy = connection.proxy
         connection.send(
             written(exchange, request, origin, proxy, b"".join(request.stream)),  # type: ignore[arg-type]
             deadline,
@@ -182,7 +182,7 @@ class ConnectionPool:
                 return
 
     def _connect(self, origin: Origin, deadline: Deadline) -> Connection:
-        proxy = self._options.proxy
+        proxy = self._options.proxy(origin)
         limit = Deadline(deadline.at_most(deadline.connect_timeout))
         label = proxy.label if proxy else ""
         host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
@@ -190,7 +190,7 @@ class ConnectionPool:
         if proxy is not None:
             refuse_private(origin)
         sock = dial(host, port, limit, label, origin if proxy is None else None)
-        connection = Connection(sock, origin)
+        connection = Connection(sock, origin, proxy)
         self._open.add(connection)
         try:
             if proxy is not None and origin.secure:
@@ -203,7 +203,7 @@ class ConnectionPool:
         return connection
 
     def _tunnel(self, connection: Connection, limit: Deadline) -> None:
-        proxy = self._options.proxy
+        proxy = connection.proxy
         assert proxy is not None
         connection.exchange = exchange = Exchange(self._options.max_header_bytes)
         target, headers = connect_head(connection.origin, proxy)
@@ -288,7 +288,7 @@ class HTTPTransport(httpx.HTTPTransport):
     """httpx's transport with our pool: everything that patches or records httpx still works.
 
     Args:
-        options: Limits, trust and proxy.
+        options: Limits, trust and proxies.
     """
 
     def __init__(self, options: PoolOptions) -> None:
