@@ -63,7 +63,7 @@ ATTRIBUTES = """\
 | `ModelLoadingError` | `estimated_time` |
 | `APITimeoutError` | `phase`, `timeout`; also a `TimeoutError` |
 | `APIConnectionError` | also a `ConnectionError`; `ConnectionLostError` has `maybe_processed` |
-| `ProxyError` | `proxy_status`, `retry_after` |
+| `ProxyError` | `proxy_status`, `proxy_reached`, `retry_after` |
 | `StreamError` | `partial`: what arrived until then; `StreamEventError` has `error` |
 | `APIResponseValidationError` | `status_code`, `content_type`, `body`, `headers` |
 | `InvalidSettingError` | `setting`, `source` |

@@ -311,6 +311,8 @@ class ProxyError(APIConnectionError):
 
     Attributes:
         proxy_status: Status that the proxy answered with, None if it did not answer.
+        proxy_reached: Whether the proxy had taken the connection. If it then gave no answer, it may
+            have waited for the server.
         retry_after: Seconds that the proxy asks to wait, when it says so.
     """
 
@@ -323,11 +325,13 @@ class ProxyError(APIConnectionError):
         message: str = "",
         *,
         proxy_status: int | None = None,
+        proxy_reached: bool = False,
         retry_after: float | None = None,
         **context: Unpack[ErrorContext],
     ) -> None:
         super().__init__(message, **context)
         self.proxy_status = proxy_status
+        self.proxy_reached = proxy_reached
         self.retry_after = retry_after
 
 

@@ -3,7 +3,8 @@
 States: *closed* (calls pass and are counted), *open* (calls are refused at once), *half-open*
 (a few probes pass), *isolated* (opened by hand, until reset by hand). What counts: connection
 failures, timeouts, 5xx, and broken or cut answers are failures; 4xx and 429 are no sign of a
-sick endpoint and count for nothing, and neither do calls that the caller cancelled. A stream
+sick endpoint and count for nothing, and neither do calls that the caller cancelled. A proxy on the
+way that refuses or is away says nothing of the endpoint; one that cannot reach it does. A stream
 counts when it ends, not when its headers arrive.
 """
 
@@ -25,10 +26,15 @@ from shared_core.errors import (
     InvalidSettingError,
     ModelLoadingError,
     NotImplementedByServerError,
+    ProxyError,
+    ProxyUnavailableError,
     RouterError,
     StreamError,
 )
 from shared_core.resilience.checks import number, whole
+
+_OUT_OF_REACH = (502, 503, 504)
+"""Statuses of a proxy for a server that it cannot reach (RFC 9110, 15.6; Squid answers 503)."""
 
 State = Literal["closed", "open", "half-open", "isolated"]
 
@@ -90,7 +96,7 @@ def is_failure(error: RouterError | None) -> bool | None:
 
     Returns:
         True for a failure, False for a success, None for what counts for nothing: 4xx, 429, 501,
-        a model that is loading, our own refusals.
+        a model that is loading, our own refusals, a proxy that refuses or is away.
     """
     if error is None:
         return False
@@ -98,6 +104,8 @@ def is_failure(error: RouterError | None) -> bool | None:
         return None
     if isinstance(error, APIError):
         status = getattr(error, "status_code", None)
+        if isinstance(error, ProxyError):
+            return _blames_the_endpoint(error) or None
         if isinstance(error, APIConnectionError | IncompleteResponseError):
             return True
         if isinstance(error, StreamError) and not isinstance(status, int):
@@ -105,6 +113,19 @@ def is_failure(error: RouterError | None) -> bool | None:
         if isinstance(status, int) and status >= 500:
             return True
     return None
+
+
+def _blames_the_endpoint(error: ProxyError) -> bool:
+    """Return whether the proxy says, or seems to find, that it cannot reach the endpoint.
+
+    Its 502, 503 (Squid) and 504 say so. Silence does where it took the connection: it may wait for
+    an endpoint that does not answer for longer than we wait for it.
+    """
+    if not isinstance(error, ProxyUnavailableError):
+        return False
+    if error.proxy_status is None:
+        return error.proxy_reached
+    return error.proxy_status in _OUT_OF_REACH
 
 
 class _Window:

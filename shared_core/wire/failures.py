@@ -162,6 +162,7 @@ def _unreachable(fault: Fault, call: Call) -> APIError:
         return kind(
             f"{named} did not open the way to {host}: {reason}",
             proxy_status=fault.status or None,
+            proxy_reached=bool(fault.status) or fault.phase == "head",
             retry_after=_asked_wait(fault),
             **call.context(guidance=advice),
         )

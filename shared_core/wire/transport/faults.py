@@ -102,10 +102,12 @@ def timeout_fault(phase: Phase, *, unsent: bool = False) -> _Faulty:
 def connect_fault(exc: OSError, proxy: str = "") -> _Faulty:
     """Return the exception for an *exc* met while connecting."""
     if isinstance(exc, TimeoutError) and not isinstance(exc, ssl.SSLError):
-        return silent_proxy("timed out", proxy) if proxy else timeout_fault("connect")
+        return (
+            silent_proxy("timed out", proxy, reached=False) if proxy else timeout_fault("connect")
+        )
     reason = reason_of(exc)
     if proxy:
-        return silent_proxy(reason, proxy)
+        return silent_proxy(reason, proxy, reached=False)
     kind: Kind = "connect"
     if isinstance(exc, socket.gaierror):
         kind = "dns"
@@ -119,9 +121,16 @@ def passing_status(status: int) -> bool:
     return status in (408, 429) or (status >= 500 and status not in _LASTING)
 
 
-def silent_proxy(reason: str, proxy: str) -> ProxyFault:
-    """Return the exception for a *proxy* that gave no answer, for *reason*."""
-    return ProxyFault(Fault("proxy", "connect", reason, unsent=True, proxy=proxy, passing=True))
+def silent_proxy(reason: str, proxy: str, *, reached: bool) -> ProxyFault:
+    """Return the exception for a *proxy* that gave no answer, for *reason*.
+
+    Args:
+        reason: What the system said.
+        proxy: Its ``host:port``.
+        reached: Whether it had taken the connection.
+    """
+    phase: Phase = "head" if reached else "connect"
+    return ProxyFault(Fault("proxy", phase, reason, unsent=True, proxy=proxy, passing=True))
 
 
 def private_fault(address: str) -> ConnectFault:

@@ -212,9 +212,9 @@ class ConnectionPool:
             connection.send(exchange.request(b"CONNECT", target, headers, b""), limit)
             connection.read_head(limit)
         except httpcore.TimeoutException:
-            problem = silent_proxy("timed out", proxy.label)
+            problem = silent_proxy("timed out", proxy.label, reached=True)
         except httpcore.NetworkError as exc:
-            problem = silent_proxy(str(exc), proxy.label)
+            problem = silent_proxy(str(exc), proxy.label, reached=True)
         except ProtocolFault as exc:
             problem = not_a_proxy(exc, proxy)
         if problem is not None:

@@ -20,6 +20,8 @@ from shared_core import (
     CircuitEvent,
     CircuitOpenError,
     InvalidSettingError,
+    ProxyError,
+    ProxyUnavailableError,
     RateLimiterRejectedError,
     RateLimitError,
     Resilience,
@@ -265,6 +267,13 @@ def test_a_permit_ends_once(clock: Clock) -> None:
         (ModelLoadingError("loading", status_code=503), None),
         (RateLimiterRejectedError("ours"), None),
         (CircuitOpenError("ours"), None),
+        (ProxyError("no", proxy_status=407, proxy_reached=True), None),
+        (ProxyError("SSH", proxy_reached=True), None),
+        (ProxyUnavailableError("away"), None),
+        (ProxyUnavailableError("slow", proxy_status=429, proxy_reached=True), None),
+        (ProxyUnavailableError("broken", proxy_status=500, proxy_reached=True), None),
+        (ProxyUnavailableError("dead", proxy_status=503, proxy_reached=True), True),
+        (ProxyUnavailableError("silent", proxy_reached=True), True),
     ],
 )
 def test_what_speaks_against_an_endpoint(error: Any, verdict: bool | None) -> None:

@@ -12,13 +12,16 @@ import pytest
 from shared_core import (
     APIStatusError,
     AsyncRouterClient,
+    BreakerPolicy,
     Failover,
     FailoverEndpoint,
     ProxyError,
     ProxyUnavailableError,
     Resilience,
     RetryPolicy,
+    RoundRobin,
     RouterClient,
+    RouterError,
 )
 from shared_core.config.settings import TLSSettings
 from shared_core.error_intermediary import intermediary_of
@@ -77,12 +80,44 @@ class Asked:
             except Exception as error:
                 return error
 
+    def breakers(self, port: int, calls: int, **options: Any) -> list[str]:
+        """Return the states of the breakers of two endpoints behind one proxy, after calls."""
+        urls = [f"https://{name}.test:1/v1" for name in ("one", "two")]
+        endpoints = [FailoverEndpoint(url, api_key="k", name=url) for url in urls]
+        policy = Resilience(
+            breaker=BreakerPolicy(minimum_calls=1),
+            failover=Failover(endpoints, selector=RoundRobin()),
+        )
+        how = {**self.options, "proxy": f"http://127.0.0.1:{port}", "resilience": policy, **options}
+        client: Any = (AsyncRouterClient if self.kind == "async" else RouterClient)("a/b", **how)
+        made: Any = self._achats(client, calls) if self.kind == "async" else None
+        errors = asyncio.run(made) if made else [_error_of(client) for _ in range(calls)]
+        assert isinstance(errors[0], ProxyError)
+        if self.kind == "sync":
+            client.close()
+        return [client.resilience.breakers[url].state for url in urls]
+
+    async def _achats(self, client: AsyncRouterClient, calls: int) -> list[Exception]:
+        errors = []
+        async with client:
+            for _ in range(calls):
+                with pytest.raises(RouterError) as caught:
+                    await client.chat.create("ping")
+                errors.append(caught.value)
+        return errors
+
     async def _achat(self, how: dict[str, Any]) -> Any:
         async with AsyncRouterClient("a/b", **how) as client:
             try:
                 return await client.chat.create("ping")
             except Exception as error:
                 return error
+
+
+def _error_of(client: RouterClient) -> Exception:
+    with pytest.raises(RouterError) as caught:
+        client.chat.create("ping")
+    return caught.value
 
 
 @pytest.fixture
@@ -152,6 +187,30 @@ def test_another_endpoint_is_tried(asked: Asked, secure: FaultServer) -> None:
             policy = Resilience(failover=Failover(endpoints, rule=rule))
             assert asked.chat(proxy, resilience=policy).endpoint == "second"
             assert proxy.requests[0].target == "down.test:443"
+
+
+OUT_OF_REACH = {"502", "503", "504", "dropped", "cut"}
+"""What a proxy says, or does, that cannot reach the server."""
+
+
+@pytest.mark.parametrize("fault", [*PASSING, *FINAL])
+def test_a_breaker_counts_what_the_proxy_says_of_the_endpoint(
+    asked: Asked, secure: FaultServer, fault: str
+) -> None:
+    said = {**PASSING, **FINAL}[fault]
+    with through(secure, *[said] * 4) as proxy:
+        assert asked.breakers(proxy.port, 2) == ["open" if fault in OUT_OF_REACH else "closed"] * 2
+    assert secure.accepted == 0
+
+
+def test_a_proxy_that_is_away_opens_no_breaker(asked: Asked) -> None:
+    assert asked.breakers(free_port(), 4) == ["closed", "closed"]
+
+
+def test_a_silent_proxy_may_wait_for_the_endpoint(asked: Asked) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert asked.breakers(port, 2, connect_timeout=0.2) == ["open", "open"]
 
 
 def test_the_wait_that_the_proxy_asks_for(asked: Asked, secure: FaultServer) -> None:
