@@ -126,18 +126,14 @@ class RouterClient(ClientBase, Closing):
         if self._wire is not None:
             self._wire.close()
 
-    def _connect(self) -> Wire:
-        if self._wire is None:
-            if self._local is not None:
-                from shared_core.local import LocalWire
+    def _new_wire(self) -> Wire:
+        if self._local is not None:
+            from shared_core.local import LocalWire
 
-                self._wire = LocalWire(self._local, self.settings)
-            else:
-                from shared_core.wire.http import HTTPWire
+            return LocalWire(self._local, self.settings)
+        from shared_core.wire.http import HTTPWire
 
-                self._wire = HTTPWire(self.settings, http_client=self._http_client)
-        wire: Wire = self._wire
-        return wire
+        return HTTPWire(self.settings, http_client=self._http_client)
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._connect())
@@ -242,18 +238,14 @@ class AsyncRouterClient(ClientBase, AsyncClosing):
         if self._wire is not None:
             await self._wire.aclose()
 
-    def _connect(self) -> AsyncWire:
-        if self._wire is None:
-            if self._local is not None:
-                from shared_core.local import AsyncLocalWire
+    def _new_wire(self) -> AsyncWire:
+        if self._local is not None:
+            from shared_core.local import AsyncLocalWire
 
-                self._wire = AsyncLocalWire(self._local, self.settings)
-            else:
-                from shared_core.wire.http import AsyncHTTPWire
+            return AsyncLocalWire(self._local, self.settings)
+        from shared_core.wire.http import AsyncHTTPWire
 
-                self._wire = AsyncHTTPWire(self.settings, http_client=self._http_client)
-        wire: AsyncWire = self._wire
-        return wire
+        return AsyncHTTPWire(self.settings, http_client=self._http_client)
 
     async def _run(self, flow: Flow[T]) -> T:
         return await arun(flow, self._connect())

@@ -44,6 +44,7 @@ class ClientBase:
     """What both clients share: options in, settings and defaults out. Opens nothing."""
 
     _closes_with = "close"
+    _wire: Any = None  # an instance has one of its own from its first call on
 
     def __init__(
         self,
@@ -167,7 +168,6 @@ class ClientBase:
             callbacks=callbacks,
             resilience=resilience,
         )
-        self._wire: Any = None
         self._health: Any = None
         if config is not None:
             self._go_live(config)
@@ -224,6 +224,15 @@ class ClientBase:
         )
 
     def _connect(self) -> Any:
+        """Return what carries the calls, made at the first one.
+
+        Threads whose first calls meet may each make one. The first in the dict is used by all,
+        without a lock; the others have opened nothing yet.
+        """
+        wire = self._wire
+        return self.__dict__.setdefault("_wire", self._new_wire()) if wire is None else wire
+
+    def _new_wire(self) -> Any:
         raise AssertionError("each client makes its own wire")
 
     def _check_http_client(self, http_client: object) -> None:
@@ -255,7 +264,6 @@ class ClientBase:
         twin._core = copy.deepcopy(self._built, memo)
         twin._local = self._local
         twin._http_client = self._http_client
-        twin._wire = None
         twin._health = None
         if self._live is not None:
             twin._go_live(self._live.store)
@@ -275,7 +283,6 @@ class ClientBase:
         self._core = state["core"]
         self._local = state["local"]
         self._http_client = None
-        self._wire = None
         self._health = None
         if self._options.get("config") is not None:
             self._go_live(self._options["config"])
