@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared_core.config.validate import split_model
 from shared_core.embeddings.types import Dialect
-from shared_core.embeddings.urls import Route, check_path_model, resolve
+from shared_core.embeddings.urls import Route, check_path_model, resolve, says_its_form
 from shared_core.embeddings.urls import directed as own_host
 from shared_core.errors import InvalidSettingError, UnsupportedTaskError
 from shared_core.wire.messages import WireRequest
@@ -36,6 +36,7 @@ class EmbeddingOptions:
 
     Attributes:
         route: Where the requests go.
+        dialect: Form that the caller asked for; None or ``"auto"`` follows the address.
         model: Model id.
         normalize: Server scales the vectors to length 1.
         truncate: Server cuts texts that are too long.
@@ -53,6 +54,7 @@ class EmbeddingOptions:
     """
 
     route: Route
+    dialect: str | None = None
     model: str | None = None
     normalize: bool | None = None
     truncate: bool | None = None
@@ -130,7 +132,7 @@ def options(
     route = resolve(base_url, model=model, provider=provider, dialect=dialect, root=root)
     if route.model_required and not model:
         check_path_model(model)
-    return EmbeddingOptions(route=route, **given)
+    return EmbeddingOptions(route=route, dialect=dialect, **given)
 
 
 def directed(given: EmbeddingOptions, settings: Settings) -> EmbeddingOptions:
@@ -156,6 +158,9 @@ def elsewhere(
 ) -> EmbeddingOptions:
     """Return *given* for an endpoint of failover, always with the model of the call.
 
+    The caller's dialect holds at the client's own address and where the address does not say
+    what is spoken there; elsewhere, and at another provider, the address or provider does.
+
     Args:
         given: Options of the call.
         home: The client's settings.
@@ -164,17 +169,21 @@ def elsewhere(
         provider: The endpoint's provider.
 
     Raises:
-        UnsupportedTaskError: It is another model, or serves no embeddings.
+        UnsupportedTaskError: It is another model, serves no embeddings, or has no place for an
+            option of the call.
     """
-    root = False
-    if settings.base_url == home.base_url:
+    root, url = False, settings.base_url
+    dialect = None if says_its_form(url) else given.dialect
+    if url == home.base_url:
         provider = provider_at(given.model, given.route.provider, model, provider)
         root = given.route.root
+        dialect = given.dialect if provider == given.route.provider else None
     try:
-        route = resolve(settings.base_url, model=given.model, provider=provider, root=root)
+        route = resolve(url, model=given.model, provider=provider, dialect=dialect, root=root)
+        made = replace(given, route=route)
     except InvalidSettingError as error:
         raise UnsupportedTaskError(error.message, guidance=error.guidance) from error
-    return directed(replace(given, route=route), settings)
+    return directed(made, settings)
 
 
 def provider_at(

@@ -122,6 +122,19 @@ def resolve(
     return Route(_with_path(parts, path + tail), wanted)
 
 
+def says_its_form(base_url: str) -> bool:
+    """Return whether an address itself says which form is spoken there; a bare host does not."""
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    return (
+        parts.hostname == ROUTER_HOST
+        or _is_endpoint_root(parts, path)
+        or _full_path_dialect(path) is not None
+        or _is_openai_base(path)
+        or "/hf-inference" in path
+    )
+
+
 def directed(route: Route, settings: Settings) -> Route:
     """Return *route* to the provider's own host if the client has a key of its own for it.
 

@@ -226,6 +226,55 @@ def test_embeddings_that_no_endpoint_can_make_are_refused(caller: Caller) -> Non
     assert caller.server.requests == []
 
 
+VECTOR = [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("at_home", [True, False])
+def test_the_dialect_of_the_call_holds_where_the_address_says_nothing(
+    caller: Caller, second: FaultServer, at_home: bool
+) -> None:
+    """A server at a bare host, and a second one of its kind."""
+    (caller.server if at_home else second).on("/embed", json_reply(VECTOR))
+    caller.server.on("*", failing(503))
+    endpoints = [FailoverEndpoint(model=MODEL, name="home"), FailoverEndpoint(second.url)]
+    found = caller.run(
+        lambda client: client.embeddings.create(["x"], model=MODEL, dialect="tei", normalize=True),
+        Failover(endpoints),
+    )
+    assert found.vectors.tolist() == VECTOR
+    assert caller.server.requests[0].path == "/embed"
+    assert caller.server.requests[0].json()["normalize"] is True
+    assert [one.path for one in second.requests] == ([] if at_home else ["/embed"])
+
+
+def test_an_address_that_says_its_form_wins_over_the_dialect_of_the_call(
+    caller: Caller, second: FaultServer
+) -> None:
+    caller.server.on("*", failing(503))
+    second.on("/v1/embeddings", json_reply(VECTORS))
+    own = FailoverEndpoint(model=MODEL, name="home")
+    failover = Failover([own, FailoverEndpoint(second.url + "/v1")])
+    found = caller.run(
+        lambda client: client.embeddings.create(["x"], model=MODEL, dialect="tei"), failover
+    )
+    assert found.vectors.tolist() == VECTOR
+    assert [one.path for one in second.requests] == ["/v1/embeddings"]
+
+
+def test_an_endpoint_without_a_place_for_an_option_is_passed_over(
+    caller: Caller, second: FaultServer
+) -> None:
+    caller.server.on("/embed", json_reply(VECTOR))
+    own = FailoverEndpoint(model=MODEL, name="home")
+    failover = Failover([FailoverEndpoint(second.url + "/v1"), own])
+    found = caller.run(
+        lambda client: client.embeddings.create(["x"], model=MODEL, dialect="tei", normalize=True),
+        failover,
+    )
+    assert found.endpoint == "home"
+    assert second.requests == []
+
+
 def test_similarity_moves_to_a_server_of_the_same_model(
     caller: Caller, second: FaultServer
 ) -> None:
