@@ -168,10 +168,12 @@ class Exchange:
         self.reason = bytes(event.reason)
         self.headers = event.headers.raw_items()
         self.keep_alive = self.keep_alive and event.http_version >= b"1.1"
-        chunked = False
+        chunked = llama_cpp = False
         for name, value in event.headers:
             if name == b"transfer-encoding":
                 chunked = True
+            elif name == b"server":
+                llama_cpp = value == b"llama.cpp"
             elif name == b"content-length":
                 self._length = int(value)
             elif name == b"connection" and b"close" in value.lower():
@@ -182,6 +184,8 @@ class Exchange:
                 name == b"content-type" and event.status_code == 500 and value[:10] == b"text/plain"
             ):
                 self.keep_alive = False  # Starlette on uvicorn: closes unsaid after an exception
+        if chunked and llama_cpp:
+            self.keep_alive = False  # it closes unsaid after a stream, in spite of its Keep-Alive
         rest, _ = self._h11.trailing_data
         if self._head_bytes - len(rest) > self.max_header_bytes:
             self._broken("response head too large", header=True)
