@@ -290,11 +290,24 @@ def _features_body(payload: Payload) -> dict[str, Any]:
 def _visual_question_body(payload: Payload) -> dict[str, Any]:
     # As recorded, and as the official Python client sends it: the image stands there twice.
     image = _file(payload)
-    return {**_plain_body(payload), "inputs": image, "image": image, **payload.inputs}
+    asked = _object(payload, '{"question": "..."}')
+    return {**_plain_body(payload), "inputs": image, "image": image, **asked}
 
 
 def _ranking_body(payload: Payload) -> dict[str, Any]:
-    return {**payload.inputs, **payload.parameters}  # TEI's form (5.4)
+    asked = _object(payload, '{"query": "...", "texts": ["..."]}')
+    return {**asked, **payload.parameters}  # TEI's form (5.4)
+
+
+def _object(payload: Payload, example: str) -> dict[str, Any]:
+    if isinstance(payload.inputs, dict):
+        return payload.inputs
+    found = "missing" if payload.inputs is None else f"{type(payload.inputs).__name__} here"
+    raise InvalidSettingError(
+        f"inputs must be an object for this task, and is {found}",
+        guidance=f"Pass inputs={example}.",
+        setting="inputs",
+    )
 
 
 _BODIES: dict[str, Callable[[Payload], dict[str, Any]]] = {

@@ -74,7 +74,7 @@ class Payload:
         """Return the file as base64 text, without a prefix.
 
         Raises:
-            InvalidSettingError: There are no bytes: the file was given by its address.
+            InvalidSettingError: There are no bytes: no file was given, or only its address.
         """
         return base64.b64encode(self.content()).decode("ascii")
 
@@ -82,8 +82,14 @@ class Payload:
         """Return the bytes of the file.
 
         Raises:
-            InvalidSettingError: There are none: the file was given by its address.
+            InvalidSettingError: There are none: no file was given, or only its address.
         """
+        if not self.has_media:
+            raise InvalidSettingError(
+                "file is missing: this task takes a file here, and only inputs were given",
+                guidance="Pass file= with bytes, a path or an address; inputs goes along with it.",
+                setting="file",
+            )
         if self.binary is None:
             raise InvalidSettingError(
                 "this provider takes the file itself, not its address",
@@ -101,6 +107,9 @@ class Payload:
         Args:
             default: Media type to write when it is unknown.
             rename: Media type -> the one that the provider wants to read.
+
+        Raises:
+            InvalidSettingError: No file was given.
         """
         if self.url is not None:
             return self.url
