@@ -23,7 +23,8 @@ from shared_core import (  # noqa: E402
     RouterClient,
 )
 from shared_core.local.torch.answers import png  # noqa: E402
-from tests.helpers import pipeline_models  # noqa: E402
+from tests.helpers import diffusion_models, pipeline_models  # noqa: E402
+from tests.helpers.servers import ROOT  # noqa: E402
 
 TASK = "keypoint-detection"
 loads: list[str] = []
@@ -138,16 +139,12 @@ def test_the_codec_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     from shared_core.local.torch.sound import samples, wav
     from tests.helpers import speech_models
-    from tests.helpers.servers import ROOT
 
     folder = speech_models.write_encodec(tmp_path / "encodec")
     monkeypatch.chdir(tmp_path)
     sound = wav(np.sin(np.arange(4000) / 20) / 2, speech_models.RATE)
     sound.save("speech.wav")
-    page = (ROOT / "docs" / "local.md").read_text(encoding="utf-8")
-    code = page.partition("<!-- local task: audio-to-audio -->\n```python\n")[2].partition("```")[0]
-    assert "facebook/encodec_24khz" in code
-    exec(code.replace("facebook/encodec_24khz", str(folder)), {})
+    _run_page("audio-to-audio", "facebook/encodec_24khz", folder)
     model = transformers.EncodecModel.from_pretrained(folder).eval()
     heard = torch.tensor(samples(sound.content, speech_models.RATE))[None, None]
     with torch.inference_mode():
@@ -155,3 +152,30 @@ def test_the_codec_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = samples(Path("decoded.wav").read_bytes(), speech_models.RATE)
     assert found == pytest.approx(np.clip(expected, -1, 1), abs=1e-4)
     assert np.ptp(found) > 0.01
+
+
+def test_the_image_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import diffusers
+    import torch
+    from PIL import Image
+
+    folder = diffusion_models.write_painter(tmp_path / "painter")
+    monkeypatch.chdir(tmp_path)
+    made = _run_page("text-to-image", "stabilityai/sdxl-turbo", folder)
+    assert made["image"].media_type == "image/png"
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    chance = torch.Generator().manual_seed(7)
+    expected = pipeline("A lighthouse at dusk", generator=chance, num_inference_steps=2).images[0]
+    with Image.open("lighthouse.png") as found:
+        assert found.size == (16, 16)
+        assert found.tobytes() == expected.tobytes()
+
+
+def _run_page(task: str, model: str, folder: Path) -> dict[str, Any]:
+    """Run the program of docs/local.md for *task* with the model in *folder*; return its names."""
+    page = (ROOT / "docs" / "local.md").read_text(encoding="utf-8")
+    code = page.partition(f"<!-- local task: {task} -->\n```python\n")[2].partition("```")[0]
+    assert model in code
+    names: dict[str, Any] = {}
+    exec(code.replace(model, str(folder)), names)
+    return names
