@@ -59,7 +59,7 @@ def process(tmp_path: Path) -> Command:
             text=True,
             cwd=tmp_path,
             env=environment(tmp_path) | environ,
-            timeout=60,
+            timeout=180,
         )
 
     return run

@@ -57,7 +57,8 @@ async def test_half_a_call_is_an_invalid_one_before_the_error(
     options = dict(BREAKS[kind])
     told = [error] if (error := options.pop("error", None)) else []
     with serving(stream(WHOLE, *HALF, *told, done=False, **options)) as server:
-        model = model_of(server, timeout=0.3, output_version=version)
+        timeout = 1.0 if kind == "silent" else 30.0
+        model = model_of(server, timeout=timeout, output_version=version)
         total, error = await sum_before_error(model, awaited=awaited, tools=[TOOL])
     assert isinstance(error, StreamError)
     assert [(c["name"], c["args"]) for c in total.tool_calls] == [("add", {"a": 1})]
