@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,13 @@ from shared_core.errors import InvalidSettingError
 if TYPE_CHECKING:
     from shared_core.local.torch.parts import LocalParts
 
+_NO_ANSWER = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
+"""Functions whose call returns before anything is done."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalTask:
@@ -19,7 +27,8 @@ class LocalTask:
 
     For ``LocalModels(tasks={"my-task": LocalTask(...)})``. The model is loaded at the first call
     and stays for the process; one call runs at a time, with the asynchronous client in another
-    thread. Two that are equal share one loaded model, so keep the functions at the top of a
+    thread. ``run`` may ask the client, in its own thread also for the same task; ``load`` only
+    for models that are loaded. Two that are equal share one loaded model, so keep the functions at the top of a
     module.
 
     Example:
@@ -50,3 +59,9 @@ class LocalTask:
         for name in ("load", "run"):
             if not callable(getattr(self, name)):
                 raise InvalidSettingError(f"{name} of a LocalTask must be a function", setting=name)
+            if any(kind(getattr(self, name)) for kind in _NO_ANSWER):
+                raise InvalidSettingError(
+                    f"{name} of a LocalTask must be a plain function, which returns: it is called "
+                    "in a thread, without an event loop. It is asynchronous, or a generator.",
+                    setting=name,
+                )

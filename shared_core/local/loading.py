@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shared_core.local.failures import LocalModelError
 from shared_core.local.hub import download, hub_url, is_hub_id
 from shared_core.local.models import LocalModels, folder_of, source_of
 from shared_core.local.task_table import RANKING, TaskRow
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 class _Slot:
-    """Holds one model; its lock lets other models load meanwhile."""
+    """Holds one model; its lock lets others be downloaded meanwhile."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -33,12 +34,16 @@ class _Slot:
 
 _slots: dict[tuple[Any, ...], _Slot] = {}
 _lock = threading.Lock()
+_in_torch = threading.Lock()
+"""Libraries change settings of the whole process while they load: one model at a time."""
+_here = threading.local()
+"""Whether this thread is loading."""
 
 
 def _forget_locks() -> None:
     """In a forked child, where other threads of the parent may have held them."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _in_torch
+    _lock, _in_torch = threading.Lock(), threading.Lock()
     for slot in _slots.values():
         slot.lock = threading.Lock()
 
@@ -50,9 +55,18 @@ if hasattr(os, "register_at_fork"):
 def _once(key: tuple[Any, ...], load: Callable[[], T]) -> T:
     with _lock:
         slot = _slots.setdefault(key, _Slot())
+    if slot.model is None and getattr(_here, "loading", False):
+        raise LocalModelError(
+            f"A model for {key[0]} is asked while another is loaded, which it would wait for.",
+            guidance="Ask it in run of the LocalTask, not in load, or before load is called.",
+        )
     with slot.lock:
         if slot.model is None:
-            slot.model = load()
+            _here.loading = True
+            try:
+                slot.model = load()
+            finally:
+                _here.loading = False
         model: T = slot.model
         return model
 
@@ -91,9 +105,10 @@ def encoder(models: LocalModels, settings: Settings | None = None) -> Embedder:
             from shared_core.local.bert import Encoder
 
             return Encoder.load(folder)
-        from shared_core.local.torch.sentence_encoder import SentenceEncoder
+        with _in_torch:
+            from shared_core.local.torch.sentence_encoder import SentenceEncoder
 
-        return SentenceEncoder(folder, models)
+            return SentenceEncoder(folder, models)
 
     return _once(key, load)
 
@@ -104,9 +119,11 @@ def language_model(
     """Return the language model *source*; arguments and errors as for :func:`encoder`."""
 
     def load() -> LanguageModel:
-        from shared_core.local.torch.kinds import load_language_model
+        folder = _folder(source, models, settings)
+        with _in_torch:
+            from shared_core.local.torch.kinds import load_language_model
 
-        return load_language_model(_folder(source, models, settings), models)
+            return load_language_model(folder, models)
 
     return _once(_key("chat", source, models, settings), load)
 
@@ -116,9 +133,11 @@ def reranker(models: LocalModels, settings: Settings | None = None) -> Reranker:
     source = source_of(models.tasks[RANKING])
 
     def load() -> Reranker:
-        from shared_core.local.torch.reranker import Reranker
+        folder = _folder(source, models, settings)
+        with _in_torch:
+            from shared_core.local.torch.reranker import Reranker
 
-        return Reranker(_folder(source, models, settings), models)
+            return Reranker(folder, models)
 
     return _once(_key(RANKING, source, models, settings), load)
 
@@ -130,11 +149,13 @@ def task_model(
     source = source_of(models.tasks[task])
 
     def load() -> TaskModel:
+        folder = _folder(source, models, settings)
         module, _, name = row.runner.partition(":")
-        runner: Callable[[str, Path, LocalModels], TaskModel] = getattr(
-            importlib.import_module(f"shared_core.local.torch.{module}"), name
-        )
-        return runner(task, _folder(source, models, settings), models)
+        with _in_torch:
+            runner: Callable[[str, Path, LocalModels], TaskModel] = getattr(
+                importlib.import_module(f"shared_core.local.torch.{module}"), name
+            )
+            return runner(task, folder, models)
 
     # A task of the caller's own is another one with other functions.
     return _once((*_key(task, source, models, settings), models.tasks[task]), load)

@@ -39,7 +39,7 @@ class TaskModel(ABC):
         _, device, reading, weights = prepare(self.library, folder, models)
         with loading(folder, self._package()):
             self._load(LocalParts(folder, device, reading, weights))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a task of the caller's own may ask itself
 
     @property
     def device(self) -> str:
