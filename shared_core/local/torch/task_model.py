@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
 
 
+_RUN_CODE = ("custom_generate", "trust_remote_code")
+"""Arguments of ``generate`` that run code from elsewhere."""
+
+
 class TaskModel(ABC):
     """A loaded model of one task. One call computes at a time.
 
@@ -89,8 +93,9 @@ def check_known(task: str, parameters: Mapping[str, Any], known: Collection[str]
     """Check that every parameter has an effect: libraries leave out some in silence.
 
     Raises:
-        UnsupportedFeatureError: One has none.
+        UnsupportedFeatureError: One has none, or would run code from elsewhere.
     """
+    _refuse_code(task, parameters)
     for name in parameters:
         if name not in known:
             raise UnsupportedFeatureError(
@@ -100,6 +105,26 @@ def check_known(task: str, parameters: Mapping[str, Any], known: Collection[str]
                 param=name,
                 guidance=f"Leave it out; it knows {', '.join(sorted(known)) or 'no parameters'}.",
             )
+
+
+def _refuse_code(task: str, value: Any) -> None:
+    """Refuse what lets ``generate`` of transformers run code from a folder or from the Hub."""
+    if isinstance(value, list):
+        for item in value:
+            _refuse_code(task, item)
+    if not isinstance(value, dict):
+        return
+    for name, item in value.items():
+        if name in _RUN_CODE:
+            raise UnsupportedFeatureError(
+                f"{task} does not take {name} in a call: it would run code from elsewhere.",
+                status_code=400,
+                code="unsupported_in_local_mode",
+                param=name,
+                guidance="Leave it out. Code of the model itself runs with "
+                "LocalModels(trust_remote_code=True).",
+            )
+        _refuse_code(task, item)
 
 
 def longest_input(tokenizer: Any, model: Any) -> int:

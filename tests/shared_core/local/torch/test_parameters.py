@@ -145,3 +145,21 @@ def test_parameters_of_texts_work_or_are_refused(task: str, head: str, tmp_path:
         with pytest.raises(UnsupportedFeatureError) as caught:
             method(*inputs, extra_parameters={"colour": "red"})
     assert caught.value.param == "colour"
+
+
+def test_no_parameter_runs_code_from_elsewhere(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    (code / "custom_generate").mkdir(parents=True)
+    (code / "custom_generate" / "generate.py").write_text(
+        f"open({str(tmp_path / 'it ran')!r}, 'w').close()\n"
+        "def generate(model, **unused):\n    raise ValueError\n"
+    )
+    wanted = {"custom_generate": str(code), "trust_remote_code": True}
+    writer = torch_models.write_writer(tmp_path / "writer")
+    with RouterClient(local=LocalModels(tasks={"summarization": writer})) as client:
+        with pytest.raises(UnsupportedFeatureError, match="would run code") as caught:
+            client.tasks.call(
+                "summarization", "a text", parameters={"generate_parameters": wanted}
+            )
+    assert caught.value.param == "custom_generate"
+    assert not (tmp_path / "it ran").exists()
