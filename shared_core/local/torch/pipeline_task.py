@@ -15,8 +15,11 @@ from shared_core.media.output import Media
 if TYPE_CHECKING:
     from shared_core.local.torch.parts import LocalParts
 
-_FILE_FIELDS = ("image", "images", "audio", "video")
-"""Fields of an input that pipelines take for a file."""
+_FILE_FIELDS = (
+    *("image", "images", "audio", "audios", "video", "videos"),
+    *("image_url", "audio_url", "video_url", "url", "path", "base64", "assets"),
+)
+"""Fields of an input that pipelines take for a file, also in messages of a chat."""
 _STAGES = ("preprocess", "_forward", "postprocess")
 
 

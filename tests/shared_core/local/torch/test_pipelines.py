@@ -124,6 +124,10 @@ def test_no_path_and_no_address_is_opened(tasks: dict[str, Path], inputs: str) -
             ("image-feature-extraction", inputs),
             ("keypoint-matching", [inputs, inputs]),
             ("mask-generation", {"image": inputs}),
+            ("mask-generation", {"videos": [inputs]}),
+            ("mask-generation", [{"role": "user", "content": [{"type": "image", "url": inputs}]}]),
+            ("mask-generation", {"text": [{"role": "user", "content": [{"path": inputs}]}]}),
+            ("mask-generation", {"content": [{"image_url": {"url": inputs}}]}),
         ):
             with pytest.raises(UnsupportedFeatureError, match="none is opened from a path"):
                 client.tasks.call(task, given)
