@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,12 @@ from shared_core.local.failures import (
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
+
+_PICKLES = {
+    "pytorch_model*.bin": "model*.safetensors*",
+    "adapter_model*.bin": "adapter_model*.safetensors",
+}
+"""Weights as a pickle -> the same in safetensors, or their index."""
 
 
 def library(name: str) -> Any:
@@ -72,16 +79,38 @@ def refuse_pickles(folder: Path) -> None:
     """Check that every part of a model has weights in safetensors where it has any.
 
     Raises:
-        LocalModelError: There are weights only as a pickle, which can run any code.
+        LocalModelError: There are weights only as a pickle, which can run any code, or an index
+            of safetensors lists other files.
     """
-    for path in sorted(folder.glob("**/pytorch_model*.bin")):
-        if not any(path.parent.glob("*.safetensors")):
-            raise LocalModelError(
-                f"{path} is a pickle, which can run any code when it is read: only safetensors "
-                "are loaded.",
-                guidance="Convert the weights (save_pretrained writes safetensors) or choose a "
-                "model that has model.safetensors.",
-            )
+    for pickled, safe in _PICKLES.items():
+        for path in sorted(folder.glob(f"**/{pickled}")):
+            if not any(path.parent.glob(safe)):
+                raise _pickle(path)
+    for index in sorted(folder.glob("**/*.safetensors.index.json")):
+        for name in _listed(index):
+            if not name.endswith(".safetensors"):
+                raise _pickle(index.parent / name)
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise LocalModelError(
+                    f"{index} lists weights outside of its folder: {name!r}.",
+                    guidance="Choose a model that has all its weights in its own folder.",
+                )
+
+
+def _pickle(path: Path) -> LocalModelError:
+    return LocalModelError(
+        f"{path} is a pickle, which can run any code when it is read: only safetensors are loaded.",
+        guidance="Convert the weights (save_pretrained writes safetensors) or choose a model that "
+        "has model.safetensors.",
+    )
+
+
+def _listed(index: Path) -> set[str]:
+    """Return the files that an index of weights names; none where it is broken."""
+    try:
+        return {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,36 @@ def test_pickles_are_refused(kind: str, taught: Path, tmp_path: Path) -> None:
             client.chat.create("a")
         else:
             client.tasks.fill_mask("a [MASK]")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("model-1.bin", "is a pickle"), ("x.pt", "is a pickle"), ("../a.safetensors", "outside")],
+)
+def test_an_index_lists_safetensors_of_its_own_folder(
+    taught: Path, tmp_path: Path, name: str, message: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(taught, folder)
+    (folder / "model.safetensors").rename(folder / name)
+    index = json.dumps({"weight_map": {"lm_head.weight": name}})
+    (folder / "model.safetensors.index.json").write_text(index)
+    with RouterClient(local=LocalModels(chat=folder)) as client:
+        with pytest.raises(LocalModelError, match=message):
+            client.chat.create("a")
+
+
+def test_safetensors_of_another_name_excuse_no_pickle(taught: Path, tmp_path: Path) -> None:
+    import torch
+
+    folder = tmp_path / "model"
+    shutil.copytree(taught, folder)
+    (folder / "2_Dense").mkdir()
+    torch.save({}, folder / "2_Dense" / "pytorch_model.bin")
+    (folder / "2_Dense" / "other.safetensors").touch()
+    with RouterClient(local=_models(folder)) as client:
+        with pytest.raises(LocalModelError, match="2_Dense/pytorch_model.bin is a pickle"):
+            client.embeddings.create("a")
 
 
 def test_code_of_a_model_runs_only_when_it_is_trusted(taught: Path, tmp_path: Path) -> None:
