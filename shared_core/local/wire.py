@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import pydantic_core
 
+from shared_core.errors import InternalServerError
 from shared_core.local import chat, tasks, text_generation
 from shared_core.local.background import Source, in_thread
 from shared_core.local.call import LocalCall
@@ -182,16 +183,28 @@ def answered(call: LocalCall) -> WireResponse:
     started = time.monotonic()
     with call.naming():
         value = _handler(call)(call)
-    kind, content = "application/json", b""
-    if isinstance(value, Media):
-        kind, content = value.media_type, value.content
+        kind, content = _written(value)
     return WireResponse(
         status=200,
         headers=_headers(kind, call),
-        content=content or pydantic_core.to_json(value),
+        content=content,
         url=call.request.url,
         elapsed=time.monotonic() - started,
     )
+
+
+def _written(value: Any) -> tuple[str, bytes]:
+    """Return the media type of an answer, and its bytes."""
+    if isinstance(value, Media):
+        return value.media_type, value.content
+    try:
+        return "application/json", pydantic_core.to_json(value)
+    except ValueError as error:
+        raise InternalServerError(
+            f"The answer of the model has no form in JSON: {error}",
+            status_code=500,
+            code="local_model_failed",
+        ) from error
 
 
 def _begun(call: LocalCall, begin: Callable[[LocalCall], Source]) -> Source:

@@ -179,3 +179,16 @@ def _run_page(task: str, model: str, folder: Path) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(code.replace(model, str(folder)), names)
     return names
+
+
+@pytest.mark.parametrize("hidden", ["a\ud800", "array of objects"])
+def test_what_json_cannot_write_is_an_error_of_ours(folder: Path, hidden: str) -> None:
+    import numpy as np
+
+    def odd(loaded: Any, inputs: Any, parameters: dict[str, Any]) -> Any:
+        return np.array([object()]) if hidden.startswith("array") else hidden
+
+    with RouterClient(local=LocalModels(tasks={TASK: LocalTask(folder, load, odd)})) as client:
+        with pytest.raises(InternalServerError, match="has no form in JSON") as caught:
+            client.tasks.call(TASK, "a")
+    assert (caught.value.operation, caught.value.model) == (TASK, f"local/{folder.name}")
