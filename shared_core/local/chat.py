@@ -219,7 +219,10 @@ def _refuse_fields(call: LocalCall, body: Mapping[str, Any], name: str) -> None:
 def _template_options(
     call: LocalCall, body: Mapping[str, Any], model: LanguageModel
 ) -> dict[str, Any]:
-    options = dict(body.get("chat_template_kwargs") or {})
+    given = body.get("chat_template_kwargs") or {}
+    if not isinstance(given, dict):
+        raise call.bad("chat_template_kwargs must be an object.", "chat_template_kwargs")
+    options = dict(given)
     effort = body.get("reasoning_effort")
     if effort is None:
         return options

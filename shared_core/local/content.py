@@ -57,8 +57,10 @@ def for_template(
         made = {**message, "content": [_part(call, part, model, cannot) for part in parts]}
     else:
         made = {**message, "content": text_of(call, message, cannot)}
-    if message.get("tool_calls"):
-        made["tool_calls"] = [_with_object(each) for each in message["tool_calls"]]
+    if calls := message.get("tool_calls"):
+        if not isinstance(calls, list):
+            raise call.bad("tool_calls must be a list.", "messages")
+        made["tool_calls"] = [_with_object(each) for each in calls]
     return made
 
 

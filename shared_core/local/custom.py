@@ -28,8 +28,8 @@ class LocalTask:
     For ``LocalModels(tasks={"my-task": LocalTask(...)})``. The model is loaded at the first call
     and stays for the process; one call runs at a time, with the asynchronous client in another
     thread. ``run`` may ask the client, in its own thread also for the same task; ``load`` only
-    for models that are loaded. Two that are equal share one loaded model, so keep the functions at the top of a
-    module.
+    for models that are loaded. Two that are equal share one loaded model, so keep the functions
+    at the top of a module. Neither may be asynchronous or a generator.
 
     Example:
         >>> def load(parts):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+
+from shared_core.errors import BadRequestError
+
+_WHOLE = ("max_new_tokens", "top_k", "seed")
+"""Settings that count; the others, but for ``do_sample``, may have a fraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,20 @@ class Sampling:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Sampling:
-        """Return the settings among the fields of a request."""
+        """Return the settings among the fields of a request.
+
+        Raises:
+            BadRequestError: One has the wrong type.
+        """
         names = [each.name for each in fields(cls)]
         values = {name: given[name] for name in names if given.get(name) is not None}
         stop = values.pop("stop", ())
-        return cls(**values, stop=(stop,) if isinstance(stop, str) else tuple(stop))
+        for name, value in values.items():
+            _check(name, value)
+        texts = [stop] if isinstance(stop, str) else stop
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise _wrong("stop", "a text or a list of texts", stop)
+        return cls(**values, stop=tuple(texts))
 
     @property
     def at_random(self) -> bool | None:
@@ -52,3 +67,18 @@ class Sampling:
             return self.temperature > 0
         others = (self.top_p, self.top_k, self.min_p, self.typical_p)
         return True if any(value is not None for value in others) else None
+
+
+def _check(name: str, value: object) -> None:
+    if name == "do_sample":
+        if not isinstance(value, bool):
+            raise _wrong(name, "true or false", value)
+    elif name in _WHOLE:
+        if type(value) is not int:
+            raise _wrong(name, "a whole number", value)
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong(name, "a number", value)
+
+
+def _wrong(name: str, wanted: str, value: object) -> BadRequestError:
+    return BadRequestError(f"{name} must be {wanted}: {value!r:.80}", status_code=400, param=name)

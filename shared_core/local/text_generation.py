@@ -87,9 +87,11 @@ def events(call: LocalCall) -> Source:
 
 def _job(call: LocalCall) -> _Job:
     body = call.body()
-    text, parameters = body.get("inputs"), dict(body.get("parameters") or {})
+    text, parameters = body.get("inputs"), body.get("parameters") or {}
     if not isinstance(text, str):
         raise call.bad("inputs must be a text.", "inputs")
+    if not isinstance(parameters, dict):
+        raise call.bad("parameters must be an object.", "parameters")
     if call.models.chat is None:
         raise call.unsupported(
             "The extractive reader only quotes sentences: it cannot continue a text.",
@@ -102,13 +104,16 @@ def _job(call: LocalCall) -> _Job:
                 f"Leave {name} out, or use a server: without local=, with HF_TOKEN set.",
                 param=name,
             )
+    last = parameters.get("truncate")
+    if last is not None and (type(last) is not int or last < 0):
+        raise call.bad("truncate must be a whole number, 0 or above.", "truncate")
     path = unquote(urlsplit(call.request.url).path)
     in_path = re.search(r"/models/(.+)$", path)
     model = loaded(call, in_path[1] if in_path else None)
     return _Job(
         model,
         text,
-        model.prompt(text, parameters.get("truncate")),
+        model.prompt(text, last),
         Sampling.of(parameters),
         bool(parameters.get("details")),
         bool(parameters.get("return_full_text")),

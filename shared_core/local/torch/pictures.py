@@ -36,7 +36,13 @@ def picture(content: bytes) -> Any:
 
     try:
         image = ImageOps.exif_transpose(images.open(io.BytesIO(content))).convert("RGB")
-    except (OSError, ValueError, SyntaxError, images.DecompressionBombError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        RuntimeError,  # of AVIF and DDS
+        images.DecompressionBombError,
+    ) as error:
         raise ValueError(
             f"the image cannot be read by Pillow ({len(content)} bytes): {type(error).__name__}"
         ) from None

@@ -74,7 +74,7 @@ def _decoded(content: bytes) -> tuple[NDArray[np.float64], int]:
             raw = file.readframes(file.getnframes())
         if width not in (1, 2, 3, 4):
             raise wave.Error(f"{width} bytes a sample")
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last for a size past the end
         return _by_soundfile(content, error)
     whole = len(raw) // (width * channels) * width * channels  # a file that was cut
     return _numbers(raw[:whole], width).reshape(-1, channels), rate
@@ -94,9 +94,10 @@ def _by_soundfile(content: bytes, reason: Exception) -> tuple[NDArray[np.float64
     try:
         soundfile = importlib.import_module("soundfile")
     except (ImportError, OSError):  # without the C library it is an OSError
+        told = str(reason) or "it ends too early"
         raise ValueError(
-            f"the recording is no WAV file of whole numbers ({reason or 'it ends too early'}). "
-            "Convert it, or read other formats too: pip install soundfile"
+            f"the recording is no WAV file of whole numbers ({told}). Convert it, or "
+            "read other formats too: pip install soundfile"
         ) from None
     try:
         decoded, rate = soundfile.read(io.BytesIO(content), dtype="float64", always_2d=True)

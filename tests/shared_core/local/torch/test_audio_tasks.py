@@ -198,3 +198,14 @@ async def test_the_async_client_hears_the_same(folders: dict[str, Path]) -> None
     async with AsyncRouterClient(local=models) as client:
         found = await client.tasks.automatic_speech_recognition((_noise(), RATE))
     assert found.text == expected.text
+
+
+def test_a_size_past_the_end_is_an_error_with_a_reason() -> None:
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH", b"RIFF", 60, b"WAVE", b"fmt ", 16, 1, 1, RATE, 32000, 2, 16
+    )
+    wrong = head + struct.pack("<4sI", b"what", 0xFF002580) + bytes(16)
+    with pytest.raises(ValueError, match=r"no WAV file|cannot be read by soundfile"):
+        samples(wrong, RATE)
+    with pytest.raises(ValueError, match=r"it ends too early|cannot be read by soundfile"):
+        samples(head[:30], RATE)

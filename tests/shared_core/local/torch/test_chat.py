@@ -17,6 +17,7 @@ need("torch", "transformers")
 from shared_core import (  # noqa: E402
     APITimeoutError,
     AsyncRouterClient,
+    BadRequestError,
     ContextLengthError,
     LocalModelError,
     LocalModels,
@@ -328,3 +329,30 @@ def test_a_template_that_refuses_is_an_error_of_ours(taught: Path, tmp_path: Pat
     with RouterClient(local=LocalModels(chat=folder)) as client:
         with pytest.raises(LocalModelError, match="no system here"):
             client.chat.create("Hello")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("max_tokens", "a"), ("max_tokens", [1]), ("temperature", "hot"), ("temperature", {})),
+        *(("top_k", 1.5), ("top_k", True), ("min_p", "a"), ("seed", "a"), ("stop", 5)),
+        *(("stop", ["a", 1]), ("chat_template_kwargs", "a"), ("chat_template_kwargs", [1])),
+        ("messages", [{"role": "assistant", "content": "x", "tool_calls": 5}]),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_a_bad_request(taught: Path, name: str, value: Any) -> None:
+    with RouterClient(local=LocalModels(chat=taught)) as client:
+        with pytest.raises(BadRequestError, match="must be") as caught:
+            client.chat.create("Hello", extra_body={name: value})
+    assert (caught.value.operation, caught.value.model) == ("chat", "local/taught")
+    assert (caught.value.param or "").removeprefix("max_new_") in ("tokens", name)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"truncate": "a"}, {"truncate": -1}, {"stop": 5}, {"max_new_tokens": "a"}]
+)
+def test_text_generation_checks_types_too(taught: Path, parameters: dict[str, Any]) -> None:
+    with RouterClient(local=LocalModels(chat=taught)) as client:
+        with pytest.raises(BadRequestError, match="must be") as caught:
+            client.tasks.call("text-generation", "Hello", parameters=parameters)
+    assert caught.value.param in parameters

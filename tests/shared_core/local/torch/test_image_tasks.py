@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from shared_core import (  # noqa: E402
     RouterClient,
     UnsupportedFeatureError,
 )
+from shared_core.local.torch.pictures import picture  # noqa: E402
 from tests.helpers import media_models  # noqa: E402
 
 
@@ -184,3 +186,9 @@ async def test_the_async_client_sees_the_same(tasks: dict[str, Path], image: Any
     async with AsyncRouterClient(local=LocalModels(tasks=tasks, device="cpu")) as client:
         found = await client.tasks.image_classification(image)
     assert [each.score for each in found] == [each.score for each in expected]
+
+
+def test_an_image_that_says_nothing_about_its_pixels_cannot_be_read() -> None:
+    head = struct.pack("<19I", 124, 0x1007, 2, 2, *[0] * 14, 32)  # of a DDS
+    with pytest.raises(ValueError, match="NotImplementedError"):
+        picture(b"DDS " + head + bytes(48))

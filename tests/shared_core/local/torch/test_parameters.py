@@ -158,8 +158,6 @@ def test_no_parameter_runs_code_from_elsewhere(tmp_path: Path) -> None:
     writer = torch_models.write_writer(tmp_path / "writer")
     with RouterClient(local=LocalModels(tasks={"summarization": writer})) as client:
         with pytest.raises(UnsupportedFeatureError, match="would run code") as caught:
-            client.tasks.call(
-                "summarization", "a text", parameters={"generate_parameters": wanted}
-            )
+            client.tasks.call("summarization", "a text", parameters={"generate_parameters": wanted})
     assert caught.value.param == "custom_generate"
     assert not (tmp_path / "it ran").exists()
