@@ -154,6 +154,8 @@ def computing(what: str) -> Iterator[None]:
             f"{what} failed in this process: {type(exc).__name__}: {exc}",
             status_code=500,
             code="local_model_failed",
+            guidance="Look at the cause above: a value that the model cannot take, too little "
+            "memory, or the model itself. The same call fails again.",
         ) from exc
 
 

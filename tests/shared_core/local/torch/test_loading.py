@@ -155,6 +155,7 @@ def test_what_fails_inside_a_model_is_an_error_of_ours(taught: Path) -> None:
         with pytest.raises(InternalServerError, match="failed in this process") as caught:
             client.chat.create("a", temperature=1, extra_body={"repetition_penalty": -1})
         assert (caught.value.operation, caught.value.model) == ("chat", "local/taught")
+        assert "provider" not in str(caught.value.guidance)
         with pytest.raises(InternalServerError, match="failed in this process"):
             client.chat.stream("a", temperature=1, extra_body={"repetition_penalty": -1}).result()
         assert client.chat.create("Hello", temperature=0, max_tokens=2).text == "Hello!"
