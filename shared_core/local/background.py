@@ -14,12 +14,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from shared_core.errors import APITimeoutError
 from shared_core.local.call import LocalCall
 
 T = TypeVar("T")
+
+_computing: contextvars.ContextVar[bool] = contextvars.ContextVar("computing", default=False)
+"""Whether this thread computes already: a task of the caller's own may ask further models."""
 
 _LEAVE_AFTER = 2.0
 """Seconds that the end of the program waits for a model to finish its present token."""
@@ -136,6 +140,54 @@ class Made:
         """Make no more."""
         self._over = True
         self._call.cancelled.set()
+
+
+def within(call: LocalCall, turn: AbstractContextManager[Any], work: Callable[[], T]) -> T:
+    """Return what *work* returns, if it does so within the request's timeout.
+
+    A library that computes cannot be stopped: it goes on in its thread to its end, and keeps its
+    model until then. Who has waited in vain for a turn does not compute any more.
+
+    Args:
+        call: Whose timeout holds.
+        turn: Entered while *work* computes: one computes on a model at a time.
+        work: What to do, with a model that is loaded.
+
+    Raises:
+        APITimeoutError: It took longer.
+    """
+
+    def compute() -> T:
+        before = _computing.set(True)
+        try:
+            with turn:
+                if call.cancelled.is_set():
+                    raise too_slow(call)
+                return work()
+        finally:
+            _computing.reset(before)
+
+    seconds = call.request.timeout
+    if seconds is None or _computing.get():
+        return compute()
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((compute(), None))
+        except BaseException as exc:  # noqa: BLE001 - raised again by who waits
+            answers.put((None, exc))
+
+    _start(call, run)
+    try:
+        result, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        call.cancelled.set()
+        raise too_slow(call) from None
+    if error is not None:
+        raise error
+    answer: T = result
+    return answer
 
 
 def too_slow(call: LocalCall) -> APITimeoutError:

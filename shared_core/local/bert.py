@@ -10,9 +10,11 @@ The weights are only read, so an encoder may be used from several threads at onc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -360,6 +362,11 @@ class Encoder:
     def prompts(self) -> Mapping[str, str]:
         """Named texts put before an input."""
         return self.config.prompts
+
+    @property
+    def turn(self) -> AbstractContextManager[None]:
+        """Nothing to wait for: calls compute side by side."""
+        return contextlib.nullcontext()
 
     @property
     def default_prompt(self) -> str | None:

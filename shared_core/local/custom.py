@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,10 @@ class LocalTask:
         for name in ("load", "run"):
             if not callable(getattr(self, name)):
                 raise InvalidSettingError(f"{name} of a LocalTask must be a function", setting=name)
+            if not isinstance(getattr(self, name), Hashable):
+                raise InvalidSettingError(
+                    f"{name} of a LocalTask must be hashable: models are kept by it", setting=name
+                )
             if any(kind(getattr(self, name)) for kind in _NO_ANSWER):
                 raise InvalidSettingError(
                     f"{name} of a LocalTask must be a plain function, which returns: it is called "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from shared_core.errors import ContextLengthError
 
@@ -19,6 +20,11 @@ class Embedder(Protocol):
 
     folder: Path
     """Where it was read from."""
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """Entered while it computes, where it does so for one call at a time."""
+        ...
 
     @property
     def device(self) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from shared_core.embeddings.similarity import normalize as unit
+from shared_core.local.background import within
 from shared_core.local.call import LocalCall
 from shared_core.local.models import MINILM, names_of
 
@@ -57,7 +59,9 @@ def sentence_similarity(call: LocalCall) -> list[float]:
         raise call.bad("inputs.source_sentence must be a text.", "inputs")
     sentences = call.texts(inputs.get("sentences"), "inputs.sentences")
     _check_model(call, {})
-    vectors = unit(call.encoder().embed([source, *sentences])[0])
+    encoder = call.encoder()
+    vectors, _ = within(call, encoder.turn, lambda: encoder.embed([source, *sentences]))
+    vectors = unit(vectors)
     return cast(list[float], (vectors[1:] @ vectors[0]).tolist())
 
 
@@ -67,12 +71,14 @@ def _embed(call: LocalCall, name: str) -> tuple[Floats, int]:
     texts = call.texts(body.get(name), name)
     encoder = call.encoder()
     direction: Direction = "left" if _lower(body, "truncation_direction") == "left" else "right"
-    vectors, count = encoder.embed(
+    embed = partial(
+        encoder.embed,
         texts,
         prompt=_prompt(encoder, body, call),
         truncate=body.get("truncate") is not False,
         direction=direction,
     )
+    vectors, count = within(call, encoder.turn, embed)
     dimensions = body.get("dimensions")
     if dimensions is not None:
         width = vectors.shape[1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from shared_core.local.background import within
 from shared_core.local.call import DEVICE_HEADER, LocalCall
 from shared_core.local.custom import LocalTask
 from shared_core.local.loading import reranker, task_model
@@ -60,7 +62,7 @@ def run(call: LocalCall, asked: str) -> Any:
     inputs, parameters = read(call, row.inputs)
     model = task_model(call.models, asked, row, call.settings)
     call.headers[DEVICE_HEADER] = model.device
-    return model.run(inputs, parameters)
+    return within(call, model.turn, lambda: model.run(inputs, parameters))
 
 
 def sparse_embeddings(call: LocalCall) -> Any:
@@ -89,13 +91,16 @@ def ranking(call: LocalCall) -> list[dict[str, Any]]:
     check_model(call, RANKING, body.get("model") or call.request.model)
     model = reranker(call.models, call.settings)
     call.headers[DEVICE_HEADER] = model.device
-    scores = model.scores(
+    cut_left = str(body.get("truncation_direction")).lower() == "left"
+    score = partial(
+        model.scores,
         query,
         texts,
         raw=bool(body.get("raw_scores")),
         truncate=body.get("truncate") is not False,
-        direction="left" if str(body.get("truncation_direction")).lower() == "left" else "right",
+        direction="left" if cut_left else "right",
     )
+    scores = within(call, model.turn, score)
     ranked = []
     for index in sorted(range(len(texts)), key=lambda at: -scores[at]):
         entry: dict[str, Any] = {"index": index, "score": scores[index]}

@@ -161,9 +161,9 @@ class AsyncLocalWire:
     async def send(self, request: WireRequest) -> WireResponse:
         """Answer one request, as :meth:`LocalWire.send` does."""
         call = self._wire._call(request)
-        if _handler(call) in _STREAMS:
-            return await in_thread(call, lambda: answered(call))
-        return await asyncio.to_thread(answered, call)
+        if _handler(call) in _IN_NUMPY and self.models.backend == "numpy":
+            return await asyncio.to_thread(answered, call)  # few at a time: they do not wait
+        return await in_thread(call, lambda: answered(call))
 
     async def open(self, request: WireRequest) -> AsyncLocalStream | WireResponse:
         """Answer one request, as :meth:`LocalWire.open` does."""
@@ -310,3 +310,6 @@ _STREAMS: dict[_Handler, Callable[[LocalCall], Source]] = {
     text_generation.generation: text_generation.events,
 }
 """What a model writes -> the same as a stream."""
+
+_IN_NUMPY = (feature_extraction, sentence_similarity, openai_embeddings)
+"""What computes in NumPy, unless another backend is chosen."""

@@ -128,7 +128,7 @@ def loading(folder: Path, library: str) -> Iterator[None]:
         needed = " ".join(str(exc).split()).partition(" but it was not found")[0]
         raise LocalModelError(
             f"{library} cannot load {folder} for want of a library: {needed}",
-            guidance="Install it with pip, e.g. pip install torchvision.",
+            guidance="Install what it names with pip, e.g. pip install torchvision.",
         ) from exc
     except Exception as exc:
         raise LocalModelError(
@@ -176,15 +176,26 @@ def prepare(
     Raises:
         ImportError: The library is not installed; names the command.
         LocalModelError: The weights are a pickle, or PyTorch cannot compute on the device.
-        InvalidSettingError: There is no such kind of device.
+        InvalidSettingError: There is no such kind of device, or type of weights.
     """
     package = library(name)
     refuse_pickles(folder)
     reading = {"local_files_only": True, "trust_remote_code": models.trust_remote_code}
     weights: dict[str, Any] = {"use_safetensors": True}
     if models.dtype is not None:
+        _check_dtype(models.dtype)
         weights["dtype"] = models.dtype
     return package, device_of(models), reading, weights
+
+
+def _check_dtype(name: str) -> None:
+    torch = library("torch")
+    if name != "auto" and not isinstance(getattr(torch, name, None), torch.dtype):
+        raise InvalidSettingError(
+            f"dtype is not one that PyTorch knows: {name!r}",
+            setting="dtype",
+            guidance="Write 'float32', 'float16', 'bfloat16' or 'auto'.",
+        )
 
 
 @contextmanager

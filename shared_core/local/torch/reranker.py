@@ -29,7 +29,7 @@ class Reranker:
                 f"{folder} tells {self._model.num_labels} classes apart; a reranker has one score.",
                 guidance="Give it as tasks={'text-classification': ...}, or choose a reranker.",
             )
-        self._lock = threading.Lock()
+        self.turn = threading.RLock()
 
     @property
     def device(self) -> str:
@@ -61,7 +61,7 @@ class Reranker:
         torch = library("torch")
         activation = torch.nn.Identity() if raw else torch.nn.Sigmoid()
         pairs = [(query, text) for text in texts]
-        with self._lock, computing("sentence-transformers"):
+        with self.turn, computing("sentence-transformers"):
             tokenizer = self._model.tokenizer
             limit = self._model.max_seq_length
             if not truncate and limit is not None:

@@ -39,7 +39,7 @@ class SentenceEncoder:
         self.normalizes = type(last).__name__ == "Normalize"
         if self.normalizes:
             self._model.pop(-1)
-        self._lock = threading.Lock()
+        self.turn = threading.RLock()
 
     @property
     def device(self) -> str:
@@ -69,7 +69,7 @@ class SentenceEncoder:
         """Return one vector per text and the tokens read; see :class:`Embedder`."""
         import numpy as np
 
-        with self._lock, computing("sentence-transformers"):
+        with self.turn, computing("sentence-transformers"):
             put_in = [prompt + text for text in texts]
             count = count_tokens(self._model, put_in, truncate=truncate)
             with cut_at(self._model.tokenizer, direction):

@@ -43,7 +43,7 @@ class TaskModel(ABC):
         _, device, reading, weights = prepare(self.library, folder, models)
         with loading(folder, self._package()):
             self._load(LocalParts(folder, device, reading, weights))
-        self._lock = threading.RLock()  # a task of the caller's own may ask itself
+        self.turn = threading.RLock()  # a task of the caller's own may ask itself
 
     @property
     def device(self) -> str:
@@ -63,7 +63,7 @@ class TaskModel(ABC):
             BadRequestError: The model cannot do it with this input and these parameters.
             InternalServerError: The model failed, e.g. for want of memory.
         """
-        with self._lock, computing(self._package()):
+        with self.turn, computing(self._package()):
             try:
                 found = self._answer(inputs, dict(parameters))
             except self._refusals() as exc:

@@ -171,9 +171,18 @@ def test_the_reader_does_without_meaning_only_if_none_was_chosen(
         client.chat.create("The dome opens at dusk. When does the dome open?")
 
 
+class _Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, parts: Any) -> Any:
+        return parts
+
+
 def test_a_task_of_ones_own_needs_two_functions() -> None:
     with pytest.raises(InvalidSettingError, match="run of a LocalTask must be a function"):
         LocalTask("org/name", str, "run")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSettingError, match="load of a LocalTask must be hashable"):
+        LocalTask("org/name", _Unhashable(), str)
     task = LocalTask("org/name@main", str, str)
     with RouterClient(local=LocalModels(tasks={"pose-estimation": task})) as client:
         assert [model.id for model in client.models.list()][-1] == "local/name"
