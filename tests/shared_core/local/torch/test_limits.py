@@ -113,6 +113,6 @@ def test_a_type_of_weights_that_there_is_not(tmp_path: Path) -> None:
     folder = write_random(tmp_path / "masked", "ForMaskedLM")
     models = LocalModels(tasks={"fill-mask": folder}, dtype="floaty")
     with RouterClient(local=models) as client:
-        with pytest.raises(InvalidSettingError, match="dtype is not one .*: 'floaty'") as caught:
+        with pytest.raises(InvalidSettingError, match=r"dtype is not one .*: 'floaty'") as caught:
             client.tasks.fill_mask("a [MASK]")
     assert caught.value.setting == "dtype"
