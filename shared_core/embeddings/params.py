@@ -10,7 +10,31 @@ if TYPE_CHECKING:
     from shared_core.embeddings.request import Progress
 
 
-class EmbeddingParams(TypedDict, total=False):
+class _CallParams(TypedDict, total=False):
+    """Keywords of every call."""
+
+    model: str | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    bill_to: str | None
+    timeout: float | None
+    scale_up_timeout: float | None
+    callbacks: Sequence[Callback]
+
+
+class TEIParams(_CallParams, total=False):
+    """Keywords of what only TEI serves; as for :class:`EmbeddingParams`."""
+
+    truncate: bool | None
+    truncation_direction: str | None
+    prompt_name: str | None
+    prompt: str | None
+    batch_size: int
+    concurrency: int
+    progress: Progress | None
+
+
+class EmbeddingParams(TEIParams, total=False):
     """Keywords of an embedding call. What is left out is not sent.
 
     Attributes:
@@ -40,56 +64,16 @@ class EmbeddingParams(TypedDict, total=False):
         callbacks: Told of the requests of this call, besides the client's own.
     """
 
-    model: str | None
     dialect: str | None
     provider: str | None
     normalize: bool | None
-    truncate: bool | None
-    truncation_direction: str | None
-    prompt_name: str | None
-    prompt: str | None
     dimensions: int | None
     encoding_format: str | None
     pooling: str | None
-    batch_size: int
-    concurrency: int
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    bill_to: str | None
-    timeout: float | None
-    scale_up_timeout: float | None
-    progress: Progress | None
-    callbacks: Sequence[Callback]
 
 
-class TEIParams(TypedDict, total=False):
-    """Keywords of what only TEI serves; as for :class:`EmbeddingParams`."""
-
-    model: str | None
-    truncate: bool | None
-    truncation_direction: str | None
-    prompt_name: str | None
-    prompt: str | None
-    batch_size: int
-    concurrency: int
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    bill_to: str | None
-    timeout: float | None
-    scale_up_timeout: float | None
-    progress: Progress | None
-    callbacks: Sequence[Callback]
-
-
-class SimilarityParams(TypedDict, total=False):
+class SimilarityParams(_CallParams, total=False):
     """Keywords of a sentence similarity call; as for :class:`EmbeddingParams`."""
 
-    model: str | None
     dialect: str | None
     provider: str | None
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    bill_to: str | None
-    timeout: float | None
-    scale_up_timeout: float | None
-    callbacks: Sequence[Callback]

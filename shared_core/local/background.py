@@ -184,6 +184,9 @@ def within(call: LocalCall, turn: AbstractContextManager[Any], work: Callable[[]
     except queue.Empty:
         call.cancelled.set()
         raise too_slow(call) from None
+    except BaseException:  # the caller is interrupted
+        call.cancelled.set()
+        raise
     if error is not None:
         raise error
     answer: T = result

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared_core.errors import APIError
 from shared_core.local.call import LocalCall
 from shared_core.local.shapes import text_of
+from shared_core.media.kinds import read_data_url
 
 if TYPE_CHECKING:
     from shared_core.local.torch.language_model import LanguageModel
@@ -74,12 +75,11 @@ def _part(call: LocalCall, part: Any, model: LanguageModel, cannot: Any) -> dict
     if not isinstance(given, dict):
         raise call.bad(f"A part of the type {kind} needs an object in {kind!r}.", "messages")
     try:
-        if kind == "input_audio":
+        content = _decoded(given.get("data")) if kind == "input_audio" else _at(call, given)
+        if _MEDIA[str(kind)] == "audio":
             from shared_core.local.torch.sound import samples
 
-            content = _decoded(given.get("data"))
             return {"type": "audio", "audio": samples(content, model.rate)}
-        content = _at(call, given.get("url"))
         _check_detail(call, given.get("detail"))
         from shared_core.local.torch.pictures import picture
 
@@ -88,13 +88,14 @@ def _part(call: LocalCall, part: Any, model: LanguageModel, cannot: Any) -> dict
         raise call.bad(f"A part of the type {kind} cannot be used: {error}", "messages") from None
 
 
-def _at(call: LocalCall, url: Any) -> bytes:
-    """Return what a data URL holds.
+def _at(call: LocalCall, given: dict[str, Any]) -> bytes:
+    """Return what the data URL of a part holds.
 
     Raises:
         ValueError: It is none.
         UnsupportedFeatureError: It is another address.
     """
+    url = given.get("url")
     text = url if isinstance(url, str) else ""
     if text[:8].lower().startswith(("http://", "https://")):
         raise call.unsupported(
@@ -102,10 +103,10 @@ def _at(call: LocalCall, url: Any) -> bytes:
             "Pass the file itself: bytes, a path or a data URL.",
             param="messages",
         )
-    head, comma, data = text.partition(",")
-    if not (comma and head[:5].lower() == "data:" and head.lower().endswith(";base64")):
+    head = text.partition(",")[0].lower()
+    if not (head.startswith("data:") and head.endswith(";base64")):
         raise ValueError("the address is not of the form data:<type>;base64,<data>")
-    return _decoded(data)
+    return read_data_url(text)[1]
 
 
 def _decoded(data: Any) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from shared_core.errors import ContextLengthError
+from shared_core.errors import BadRequestError, ContextLengthError
 
 if TYPE_CHECKING:
     from shared_core.local.erf import Floats
@@ -66,6 +66,24 @@ class Embedder(Protocol):
             ContextLengthError: A text is above the limit and *truncate* is False.
         """
         ...
+
+
+def prompt_named(prompts: Mapping[str, str], name: str | None) -> str:
+    """Return the prompt of that name, an empty text for None.
+
+    Raises:
+        BadRequestError: The model has no such prompt.
+    """
+    if name is None:
+        return ""
+    if name not in prompts:
+        known = ", ".join(sorted(prompts)) or "none"
+        raise BadRequestError(
+            f"The model has no prompt {name!r}; it has: {known}.",
+            status_code=400,
+            param="prompt_name",
+        )
+    return prompts[name]
 
 
 def too_long(tokens: int, limit: int) -> ContextLengthError:

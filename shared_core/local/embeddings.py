@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 from shared_core.embeddings.similarity import normalize as unit
 from shared_core.local.background import within
 from shared_core.local.call import LocalCall
+from shared_core.local.embedder import prompt_named
 from shared_core.local.models import MINILM, names_of
 
 if TYPE_CHECKING:
-    from shared_core.local.embedder import Direction, Embedder
+    from shared_core.local.embedder import Direction
     from shared_core.local.erf import Floats
 
 # Names under which the automatically found weights are known elsewhere.
@@ -74,7 +75,7 @@ def _embed(call: LocalCall, name: str) -> tuple[Floats, int]:
     embed = partial(
         encoder.embed,
         texts,
-        prompt=_prompt(encoder, body, call),
+        prompt=prompt_named(encoder.prompts, body.get("prompt_name") or encoder.default_prompt),
         truncate=body.get("truncate") is not False,
         direction=direction,
     )
@@ -100,17 +101,6 @@ def _check_model(call: LocalCall, body: Mapping[str, Any]) -> None:
     known = [MINILM, *_ALIASES] if source is None else names_of(source)
     if asked is not None and asked not in known:
         raise call.unknown_model(str(asked), known[:1])
-
-
-def _prompt(encoder: Embedder, body: Mapping[str, Any], call: LocalCall) -> str:
-    prompts = encoder.prompts
-    name = body.get("prompt_name") or encoder.default_prompt
-    if name is None:
-        return ""
-    if name not in prompts:
-        known = ", ".join(sorted(prompts)) or "none"
-        raise call.bad(f"The model has no prompt {name!r}; it has: {known}.", "prompt_name")
-    return prompts[name]
 
 
 def _lower(body: Mapping[str, Any], name: str) -> str:

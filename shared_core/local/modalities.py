@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from shared_core.local.hub import cached, is_hub_id
+from shared_core.local.torch.parts import settings_in
 
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 """Files of a processor: without one, a model reads text only."""
@@ -24,12 +24,7 @@ def modalities_of(source: str) -> list[str]:
     folder = cached(source) if is_hub_id(source) else Path(source).expanduser()
     if folder is None or not has_processor(folder):
         return ["text"]
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return ["text"]
-    if not isinstance(config, dict):
-        return ["text"]
+    config = settings_in(folder / "config.json")
     return ["text", *(kind for part, kind in _PARTS.items() if part in config)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared_core.local.call import LocalCall
 from shared_core.local.task_table import Inputs
-from shared_core.media.kinds import sniff
+from shared_core.media.kinds import read_data_url, sniff
 from shared_core.media.output import Media
 
 _TEI_OTHERS = ("inputs", "parameters", "model")
@@ -128,18 +128,17 @@ def _with_files(value: Any) -> Any:
 
 def _maybe_file(text: str) -> str | Media:
     """Return the file that *text* is: a data URL, or base64 of a file that is known."""
-    named = text[:5].lower() == "data:" and "," in text
-    encoded = text.partition(",")[2] if named else text
-    if len(encoded) * 3 // 4 < _SHORTEST_FILE and not named:
-        return text
-    # The first bytes tell, without decoding a long text that is none.
     try:
-        if not named and sniff(base64.b64decode(encoded[:64], validate=True)) is None:
+        if text[:5].lower() == "data:":
+            kind, content = read_data_url(text)
+            return _media(content, kind.partition(";")[0])
+        # The first bytes tell, without decoding a long text that is none.
+        start = base64.b64decode(text[:64], validate=True)
+        if len(start) < _SHORTEST_FILE or sniff(start) is None:
             return text
-        content = base64.b64decode(encoded, validate=True)
+        return _media(base64.b64decode(text, validate=True))
     except ValueError:
         return text
-    return _media(content, text[5:].partition(";")[0] if named else None)
 
 
 def _media(content: bytes, told: str | None = None) -> Media:

@@ -137,6 +137,9 @@ def read_data_url(url: str) -> tuple[str, bytes]:
     if not comma:
         raise ValueError("a data URL has a comma before its data")
     kind, data = head[5:], unquote_to_bytes(text)
-    if kind.lower().endswith(";base64"):
+    if not kind.lower().endswith(";base64"):
+        return kind, data
+    try:
         return kind[:-7], base64.b64decode(data, validate=True)
-    return kind, data
+    except ValueError:
+        raise ValueError("the data is not base64") from None

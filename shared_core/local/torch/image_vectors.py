@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared_core.local.torch.loading import library
 from shared_core.local.torch.pictures import picture
 from shared_core.local.torch.pipeline_task import PipelineTask
 from shared_core.local.torch.task_model import TaskModel, check_known
@@ -35,12 +34,7 @@ class ImageVectors(TaskModel):
     library = "sentence_transformers"
 
     def _load(self, parts: LocalParts) -> None:
-        self._model = library(self.library).SentenceTransformer(
-            str(parts.folder),
-            device=parts.device,
-            model_kwargs=dict(parts.weights),
-            **parts.reading,
-        )
+        self._model = parts.encoder("SentenceTransformer")
 
     def _refusals(self) -> tuple[type[Exception], ...]:
         return (ValueError, TypeError)

@@ -98,6 +98,19 @@ class LocalParts:
             }
         return self.transformers.pipeline(task, device=self.device, **options)
 
+    def encoder(self, kind: str) -> Any:
+        """Return a model of sentence-transformers, on its device.
+
+        Args:
+            kind: Name of a class of that library, e.g. ``"SentenceTransformer"``.
+
+        Raises:
+            ImportError: It is not installed; names the command.
+        """
+        found = getattr(library("sentence_transformers"), kind)
+        weights = dict(self.weights)
+        return found(str(self.folder), device=self.device, model_kwargs=weights, **self.reading)
+
     def _refuse_adapter(self) -> None:
         if (self.folder / "adapter_config.json").exists():
             raise LocalModelError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared_core.local.embedder import Direction, too_long
 from shared_core.local.failures import LocalModelError
 from shared_core.local.torch.loading import computing, cut_at, library, loading, prepare
+from shared_core.local.torch.parts import LocalParts
 
 if TYPE_CHECKING:
     from shared_core.local.models import LocalModels
@@ -19,11 +20,9 @@ class Reranker:
     """A loaded model. One call computes at a time; arguments and errors as for encoders."""
 
     def __init__(self, folder: Path, models: LocalModels) -> None:
-        package, device, reading, weights = prepare("sentence_transformers", folder, models)
+        _, device, reading, weights = prepare("sentence_transformers", folder, models)
         with loading(folder, "sentence-transformers"):
-            self._model: Any = package.CrossEncoder(
-                str(folder), device=device, model_kwargs=weights, **reading
-            )
+            self._model: Any = LocalParts(folder, device, reading, weights).encoder("CrossEncoder")
         if self._model.num_labels != 1:
             raise LocalModelError(
                 f"{folder} tells {self._model.num_labels} classes apart; a reranker has one score.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared_core.local.embedder import Direction, too_long
 from shared_core.local.torch.loading import computing, cut_at, loading, prepare
+from shared_core.local.torch.parts import LocalParts
 
 if TYPE_CHECKING:
     from shared_core.local.erf import Floats
@@ -28,11 +29,10 @@ class SentenceEncoder:
     """
 
     def __init__(self, folder: Path, models: LocalModels) -> None:
-        package, device, reading, weights = prepare("sentence_transformers", folder, models)
+        _, device, reading, weights = prepare("sentence_transformers", folder, models)
         with loading(folder, "sentence-transformers"):
-            self._model = package.SentenceTransformer(
-                str(folder), device=device, model_kwargs=weights, **reading
-            )
+            parts = LocalParts(folder, device, reading, weights)
+            self._model = parts.encoder("SentenceTransformer")
         self.folder = folder
         # Taken off, so that normalize=False can be kept; who asks for length 1 gets it later.
         last = list(self._model)[-1]

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared_core.errors import BadRequestError
-from shared_core.local.torch.loading import cut_at, library
+from shared_core.local.embedder import prompt_named
+from shared_core.local.torch.loading import cut_at
 from shared_core.local.torch.parts import LocalParts, settings_in
 from shared_core.local.torch.sentence_encoder import count_tokens
 from shared_core.local.torch.task_model import TaskModel, check_known
@@ -27,11 +27,7 @@ class _TextVectors(TaskModel):
         return (ValueError, TypeError)
 
     def _load(self, parts: LocalParts) -> None:
-        kind = getattr(library(self.library), self._class_of(parts.folder))
-        weights = dict(parts.weights)
-        self._model = kind(
-            str(parts.folder), device=parts.device, model_kwargs=weights, **parts.reading
-        )
+        self._model = parts.encoder(self._class_of(parts.folder))
 
     @abstractmethod
     def _class_of(self, folder: Path) -> str:
@@ -40,15 +36,7 @@ class _TextVectors(TaskModel):
     def _answer(self, inputs: Any, parameters: dict[str, Any]) -> Any:
         check_known(self._task, parameters, _PARAMETERS)
         name = parameters.get("prompt_name") or self._model.default_prompt_name
-        prompts = self._model.prompts or {}
-        if name is not None and name not in prompts:
-            known = ", ".join(sorted(prompts)) or "none"
-            raise BadRequestError(
-                f"The model has no prompt {name!r}; it has: {known}.",
-                status_code=400,
-                param="prompt_name",
-            )
-        prompt = prompts.get(name, "") if name is not None else ""
+        prompt = prompt_named(self._model.prompts or {}, name)
         texts = [prompt + text for text in inputs]
         count_tokens(self._model, texts, truncate=parameters.get("truncate") is not False)
         left = str(parameters.get("truncation_direction") or "").lower() == "left"

@@ -313,6 +313,18 @@ def test_what_it_cannot_see_is_refused(
             assert caught.value.param == "messages"
 
 
+def test_sound_may_come_at_a_data_url(made: dict[str, Path]) -> None:
+    part = _audio()
+    url = "data:audio/wav;base64," + part["input_audio"]["data"]
+    at_url = {"type": "audio_url", "audio_url": {"url": url}}
+    with RouterClient(local=LocalModels(chat=made["qwen2_audio"], device="cpu")) as client:
+        first, second = (
+            client.chat.create(_user(each), max_tokens=6, temperature=0) for each in (part, at_url)
+        )
+    assert second.text == first.text
+    assert second.usage == first.usage
+
+
 def test_what_a_hearing_model_cannot_read_is_refused(made: dict[str, Path]) -> None:
     address = {"type": "audio_url", "audio_url": {"url": "https://example.org/x.wav"}}
     broken = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}}
